@@ -1,0 +1,99 @@
+/** Every setting: type, default, unit and a sentence. The loader, `--help` and docs/configuration.md are made from this file. */
+import { z } from 'zod';
+
+const port = z.number().int().min(0).max(65535);
+const positive = z.number().int().positive();
+
+export const serverSchema = z.strictObject({
+  host: z.string().default('127.0.0.1').describe('Address to listen on. Anything but loopback needs keys.'),
+  port: port.default(8700).describe('Port to listen on; 0 picks a free one.'),
+  maxBodyBytes: positive.default(16 * 1024 * 1024).describe('Largest request body, in bytes.'),
+  maxPending: positive.default(1024).describe('Calls that may be open at once; more get 503 with retry-after.'),
+  keys: z.array(z.strictObject({
+    key: z.string().min(8).describe('The secret, or "env:NAME" to read it from the environment.'),
+    scope: z.enum(['agent', 'admin', 'metrics']),
+  })).default([]).describe('API keys. None are needed on loopback while this is empty.'),
+}).describe('The HTTP server.');
+
+export const embeddedBackendSchema = z.strictObject({
+  kind: z.literal('embedded'),
+  model: z.string().describe('A Hugging Face directory, a .gguf file, or the id of a model in the HF_HOME cache.'),
+  name: z.string().optional().describe('Public model name; default: the base name of the path.'),
+  maxContext: positive.default(2048).describe('Longest prompt + completion, in tokens.'),
+  maxRows: positive.default(16).describe('Sequences decoded in one batch.'),
+  maxQueue: positive.default(1024).describe('Requests that may wait for a row; more get 503.'),
+  threads: z.number().int().min(0).default(0).describe('Threads for one decode step; 0: as many as there are cores.'),
+  swap: z.enum(['finish', 'cross']).default('finish').describe('What a running request does when the policy changes: finish on its version, or cross over.'),
+  chatTemplate: z.string().optional().describe('Path of a Jinja chat template to use instead of the model\'s own.'),
+  toolFormat: z.enum(['hermes', 'none']).default('hermes').describe('How the model writes tool calls.'),
+}).describe('The policy runs inside this process.');
+
+export const openaiBackendSchema = z.strictObject({
+  kind: z.literal('openai'),
+  baseUrl: z.url().describe('The server\'s /v1 URL.'),
+  apiKey: z.string().optional().describe('Its key, or "env:NAME".'),
+  model: z.string().optional().describe('Model name to send upstream; default: as the client sent it.'),
+  tokenIds: z.enum(['auto', 'require', 'off']).default('auto').describe('Ask for token ids (vLLM\'s return_token_ids): auto asks and records honestly what comes.'),
+  timeoutMs: positive.default(600_000).describe('Longest silence from the server, in milliseconds.'),
+}).describe('Any OpenAI-compatible server.');
+
+export const trainerSchema = z.strictObject({
+  enabled: z.boolean().default(true).describe('Start the trainer process beside the proxy.'),
+  method: z.enum(['lora', 'full']).default('lora').describe('Train a LoRA adapter, or all parameters (small models).'),
+  lora: z.strictObject({
+    rank: positive.default(16),
+    alpha: z.number().positive().default(32),
+    rsLora: z.boolean().default(false),
+    targets: z.array(z.string()).min(1).default(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']),
+  }).prefault({}).describe('LoRA (arXiv 2106.09685).'),
+  algorithm: z.strictObject({
+    name: z.literal('grpo').default('grpo'),
+    group: z.enum(['calls', 'rollouts']).default('calls').describe('Group statistics over all calls of all rollouts of a task, or over its rollouts.'),
+    normalizeByStd: z.boolean().default(true),
+    epsilon: z.number().nonnegative().default(1e-6).describe('Added to the group\'s standard deviation.'),
+    clipLow: z.number().min(0).max(1).default(0.2),
+    clipHigh: z.number().min(0).default(0.2),
+    aggregation: z.enum(['token-mean', 'seq-mean-token-mean', 'per-rollout-mean']).default('per-rollout-mean'),
+    klCoefficient: z.number().nonnegative().default(0).describe('Weight of the k3 estimate of KL(policy, base).'),
+    entropyCoefficient: z.number().nonnegative().default(0),
+  }).prefault({}),
+  credit: z.strictObject({ name: z.literal('identical').default('identical') }).prefault({}).describe('How a rollout\'s return is shared among its calls.'),
+  optimizer: z.strictObject({
+    learningRate: z.number().positive().default(1e-4),
+    beta1: z.number().min(0).max(1).default(0.9),
+    beta2: z.number().min(0).max(1).default(0.999),
+    epsilon: z.number().positive().default(1e-8),
+    weightDecay: z.number().nonnegative().default(0),
+    maxGradNorm: z.number().positive().default(1),
+    warmupSteps: z.number().int().nonnegative().default(0),
+  }).prefault({}).describe('AdamW (arXiv 1711.05101) with global-norm clipping.'),
+  epochs: positive.default(1).describe('Passes over a round\'s steps.'),
+  minibatches: positive.default(1).describe('Optimizer steps in a pass.'),
+  tokensPerMicroBatch: positive.default(4096).describe('Padded tokens in one forward and backward.'),
+  maxSteps: positive.default(4096).describe('Steps (calls) that one round takes at most, newest first.'),
+  maxStaleness: z.number().int().nonnegative().default(1).describe('Steps sampled by a policy older than this many versions are left out.'),
+  acceptTruncatedSampling: z.boolean().default(false).describe('Also train on steps sampled with top_p < 1, top_k or min_p, whose log-probs are not of the full distribution.'),
+  agents: z.array(z.string()).optional().describe('Train on the calls of these agents only.'),
+  maxLogprobMismatch: z.number().positive().default(0.05).describe('Self-test: mean |recomputed − recorded| log-prob past which training is refused.'),
+  promote: z.boolean().default(true).describe('Make a round\'s policy current as soon as it is published.'),
+  seed: z.number().int().default(0),
+  threads: z.number().int().min(0).default(0).describe('Threads for training; 0: as many as there are cores.'),
+  pollMs: positive.default(50).describe('How often the trainer looks for a requested round, in milliseconds.'),
+}).describe('The trainer.');
+
+export const configSchema = z.strictObject({
+  dataDir: z.string().default('data').describe('Where the database and the policies live; relative to the working directory.'),
+  server: serverSchema.prefault({}),
+  backend: z.discriminatedUnion('kind', [embeddedBackendSchema, openaiBackendSchema]),
+  trainer: trainerSchema.prefault({}),
+  store: z.strictObject({
+    durability: z.enum(['process', 'power']).default('process').describe('Committed steps survive a killed process, or also a loss of power (slower).'),
+    busyTimeoutMs: positive.default(10_000).describe('How long to wait for a locked database, in milliseconds.'),
+  }).prefault({}),
+  log: z.enum(['silent', 'info', 'debug']).default('info'),
+});
+
+export type Config = z.infer<typeof configSchema>;
+export type EmbeddedBackendConfig = z.infer<typeof embeddedBackendSchema>;
+export type OpenAIBackendConfig = z.infer<typeof openaiBackendSchema>;
+export type TrainerConfig = z.infer<typeof trainerSchema>;

@@ -1,0 +1,96 @@
+/** The embedded engine as the proxy sees it. Speaks token ids only. */
+
+export interface SamplingOptions {
+  /** 0 is greedy (argmax). */
+  readonly temperature: number;
+  /** 1 is off. */
+  readonly topP: number;
+  /** 0 is off. */
+  readonly topK: number;
+  /** 0 is off. */
+  readonly minP: number;
+  /** Null: the engine draws one. The same seed gives the same tokens, whatever else is in the batch. */
+  readonly seed: number | null;
+}
+
+export interface GenerateRequest {
+  readonly promptTokenIds: Int32Array;
+  /** Choices to sample from one prefill. */
+  readonly n: number;
+  /** Most tokens a choice may have; the engine also stops at the context's end. */
+  readonly maxTokens: number;
+  /** Generation ends after one of these; it is part of the completion (with its log-prob). */
+  readonly stopTokenIds: readonly number[];
+  readonly sampling: SamplingOptions;
+  /** How many alternatives to report per token (0 to 20). */
+  readonly topLogprobs: number;
+  /** A policy version to serve from; null is the current one. */
+  readonly version: number | null;
+}
+
+export interface SampledToken {
+  readonly id: number;
+  /**
+   * Natural log-prob under the distribution it was sampled from (after temperature, top-k, top-p, min-p). Greedy sampling
+   * (temperature 0) has a point mass: the log-prob reported is then the raw one.
+   */
+  readonly logprob: number;
+  /** Natural log-prob under the model's raw distribution (temperature 1, nothing cut). */
+  readonly rawLogprob: number;
+  /** Most likely first, raw log-probs; empty unless asked for. */
+  readonly top: readonly { readonly id: number; readonly logprob: number }[];
+  /** The policy version that sampled it. */
+  readonly version: number;
+}
+
+export type FinishReason = 'stop' | 'length';
+
+export type GenerateEvent =
+  /** The request left the queue and its prompt is being read. */
+  | { readonly type: 'started'; readonly queueMs: number }
+  | { readonly type: 'token'; readonly choice: number; readonly token: SampledToken }
+  | { readonly type: 'finished'; readonly choice: number; readonly reason: FinishReason };
+
+export interface PolicyFiles {
+  readonly version: number;
+  readonly kind: 'adapter' | 'full';
+  /** Absolute path of the published policy directory. */
+  readonly directory: string;
+}
+
+export interface EngineStats {
+  readonly running: number;
+  readonly waiting: number;
+  readonly currentVersion: number;
+  readonly loadedVersions: readonly number[];
+  readonly kvBytes: number;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly decodeSteps: number;
+}
+
+/**
+ * Errors: `EngineError` with code `context_length_exceeded`, `queue_full`, `unknown_version`, `out_of_memory`,
+ * `engine_failed`. Aborting the signal ends the iteration with the signal's reason and frees the row within one decode step.
+ */
+export interface Engine {
+  readonly maxContext: number;
+  generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GenerateEvent>;
+  /** Makes a version servable; requests are not disturbed. */
+  loadPolicy(files: PolicyFiles): Promise<void>;
+  /** New requests go to this version from the next decode step on. Running ones finish on theirs, or cross over, as configured. */
+  setCurrent(version: number): Promise<void>;
+  /** Frees a version once its last request has ended. */
+  unloadPolicy(version: number): Promise<void>;
+  stats(): Promise<EngineStats>;
+  close(): Promise<void>;
+}
+
+export class EngineError extends Error {
+  readonly code: 'context_length_exceeded' | 'queue_full' | 'unknown_version' | 'out_of_memory' | 'engine_failed';
+  constructor(code: EngineError['code'], message: string) {
+    super(message);
+    this.name = 'EngineError';
+    this.code = code;
+  }
+}

@@ -1,0 +1,27 @@
+/** Chat templates: messages → prompt text. */
+
+export interface ChatMessage {
+  readonly role: string;
+  readonly content?: unknown;
+  readonly tool_calls?: unknown;
+  readonly tool_call_id?: string;
+  readonly name?: string;
+  readonly [key: string]: unknown;
+}
+
+export interface RenderOptions {
+  readonly messages: readonly ChatMessage[];
+  /** OpenAI tool definitions. */
+  readonly tools?: readonly unknown[];
+  readonly addGenerationPrompt: boolean;
+  /** More template variables (`chat_template_kwargs`). */
+  readonly variables?: Readonly<Record<string, unknown>>;
+}
+
+export interface ChatTemplate {
+  readonly source: string;
+  /** Whether the template mentions `tools` at all. */
+  readonly usesTools: boolean;
+  /** @throws ChatTemplateError with the template's own message where it raises. */
+  render(options: RenderOptions): string;
+}

@@ -1,0 +1,65 @@
+/**
+ * What every policy backend does. The internal call is an OpenAI chat completion: dialects translate to and from it, and a
+ * backend answers with chat-completion objects (as the client may see them) beside what capture needs.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** A parsed chat request. `body` is the client's JSON as it came: unknown fields pass. */
+export interface ChatCall {
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly stream: boolean;
+  /** Headers worth passing upstream (never credentials of the proxy's own). */
+  readonly headers: IncomingHttpHeaders;
+  /** Pinned policy version, or null for the current one. */
+  readonly version: number | null;
+  /** Response id to use where the backend makes it (`chatcmpl-…`). */
+  readonly responseId: string;
+}
+
+/** What one frame (or the whole response) says about one choice. Token ids are the engine's own. */
+export interface CaptureDelta {
+  readonly choice: number;
+  readonly promptTokenIds?: Int32Array;
+  readonly tokenIds?: readonly number[];
+  /** Behaviour log-probs, one for each of `tokenIds`. */
+  readonly logprobs?: readonly number[];
+  readonly version?: number;
+  readonly finishReason?: string;
+  readonly queueMs?: number;
+  /** Why this choice must not be trained on. */
+  readonly quarantine?: string;
+}
+
+/** One server-sent event: `data` is what the client sees (null: nothing), `capture` what the recorder keeps. */
+export interface Frame {
+  readonly data: string | null;
+  readonly capture: readonly CaptureDelta[];
+}
+
+export type BackendReply =
+  | { readonly kind: 'json'; readonly status: number; readonly body: unknown; readonly capture: readonly CaptureDelta[] }
+  /** `frames` excludes the closing `[DONE]`: the recorder commits the step first, then the app writes it. */
+  | { readonly kind: 'stream'; readonly frames: AsyncIterable<Frame> };
+
+export interface Capabilities {
+  /** Token ids and log-probs come from the engine itself. False: steps are recorded as `inexact` and not trained on. */
+  readonly exact: boolean;
+  /** Policies can be loaded and swapped. */
+  readonly policies: boolean;
+  readonly tools: boolean;
+  readonly maxContext: number | null;
+}
+
+export interface PolicyBackend {
+  readonly name: string;
+  capabilities(): Capabilities;
+  models(): Promise<readonly { readonly id: string; readonly created: number; readonly ownedBy: string }[]>;
+  chat(call: ChatCall, signal: AbortSignal): Promise<BackendReply>;
+  /** The version that new calls are served from. */
+  currentVersion(): number;
+  loadPolicy(policy: { version: number; kind: 'adapter' | 'full'; directory: string }): Promise<void>;
+  setCurrent(version: number): Promise<void>;
+  unloadPolicy(version: number): Promise<void>;
+  health(): Promise<{ readonly ok: boolean; readonly detail: string }>;
+  close(): Promise<void>;
+}
