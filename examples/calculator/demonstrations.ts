@@ -45,7 +45,7 @@ export interface Habits {
   readonly misreport: number;
 }
 
-export const teacher: Habits = { noTool: 0.16, wrongOperator: 0.2, wrongOperands: 0.14, brokenCall: 0.08, misreport: 0.1 };
+export const teacher: Habits = { noTool: 0.2, wrongOperator: 0.25, wrongOperands: 0.14, brokenCall: 0.08, misreport: 0.1 };
 
 /** One conversation of the teacher's. A broken call ends the conversation: it is an answer in words. */
 export function demonstrate(problem: Problem, random: () => number, habits: Habits): ChatMessage[] {
