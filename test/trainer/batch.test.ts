@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type BatchStep, mergeSteps, paddedLength, planMicroBatches } from '../../trainer/batch.ts';
+
+const ids = (...values: number[]) => Int32Array.from(values);
+const step = (id: string, prompt: Int32Array, completion: Int32Array, attemptId = 'at_1', temperature = 1): BatchStep => ({
+  id, attemptId, promptTokenIds: prompt, completionTokenIds: completion, temperature,
+});
+
+test('a call that continues another shares its row', () => {
+  const rows = mergeSteps([
+    step('a', ids(1, 2), ids(3, 4)),
+    step('b', ids(1, 2, 3, 4, 9), ids(5)),
+    step('c', ids(7, 7), ids(8)),
+  ]);
+  assert.deepEqual(rows.map((row) => ({ ids: [...row.tokenIds], segments: row.segments })), [
+    { ids: [1, 2, 3, 4, 9, 5], segments: [{ step: 0, start: 2 }, { step: 1, start: 5 }] },
+    { ids: [7, 7, 8], segments: [{ step: 2, start: 2 }] },
+  ]);
+});
+
+test('a second continuation of the same call, and another attempt, start rows of their own', () => {
+  const rows = mergeSteps([
+    step('a', ids(1), ids(2)),
+    step('b', ids(1, 2, 3), ids(4)),
+    step('c', ids(1, 2, 3), ids(5)),
+    step('d', ids(1, 2, 6), ids(7), 'at_2'),
+  ]);
+  assert.deepEqual(rows.map((row) => row.segments.map((segment) => segment.step)), [[0, 1], [2], [3]]);
+});
+
+test('an empty prompt or completion is refused by name', () => {
+  assert.throws(() => mergeSteps([step('st_x', ids(), ids(1))]), /st_x/);
+  assert.throws(() => mergeSteps([step('st_y', ids(1), ids())]), /st_y/);
+});
+
+test('padded lengths are few and waste little', () => {
+  assert.equal(paddedLength(1), 32);
+  assert.equal(paddedLength(33), 64);
+  assert.equal(paddedLength(513), 576);
+  for (let length = 256; length < 5000; length++) {
+    const padded = paddedLength(length);
+    assert.ok(padded >= length && padded <= length * 1.125 + 1, `${length} → ${padded}`);
+  }
+});
+
+/** A random attempt: a tree of calls, each starting from scratch or continuing an earlier call with some observation between. */
+const attempts = fc.array(
+  fc.array(
+    fc.record({
+      parent: fc.integer({ min: -1, max: 6 }),
+      observation: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 5 }),
+      completion: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 40 }),
+      temperature: fc.constantFrom(0.5, 0.75, 1),
+    }),
+    { minLength: 1, maxLength: 6 },
+  ),
+  { minLength: 1, maxLength: 5 },
+).map((all) => all.flatMap((calls, attempt) => {
+  const steps: BatchStep[] = [];
+  for (const [i, call] of calls.entries()) {
+    const parent = steps[call.parent];
+    const prompt = [...(parent ? [...parent.promptTokenIds, ...parent.completionTokenIds] : []), ...call.observation];
+    steps.push(step(`st_${attempt}_${i}`, ids(...prompt), ids(...call.completion), `at_${attempt}`, call.temperature));
+  }
+  return steps;
+}));
+
+test('every trained token appears once, with its target, its whole prefix before it, and its own inputs', () => {
+  fc.assert(fc.property(attempts, fc.constantFrom(32, 128, 1024), (steps, maxTokens) => {
+    const inputs = { code: (s: number, t: number) => s * 1000 + t, weight: () => 1 };
+    const plans = planMicroBatches(mergeSteps(steps), steps, maxTokens, inputs);
+    const seen = new Set<string>();
+    const capacityOfShape = new Map<string, number>();
+    for (const { batch, tokens, stepOfEntry, tokenOfEntry } of plans) {
+      const shape = `${batch.batch}x${batch.time}`;
+      assert.equal(capacityOfShape.get(shape) ?? batch.targets.length, batch.targets.length, 'one graph a shape');
+      capacityOfShape.set(shape, batch.targets.length);
+      assert.ok(batch.batch === 1 || batch.batch * batch.time <= maxTokens);
+      assert.equal(Math.log2(batch.batch) % 1, 0);
+      for (let m = 0; m < tokens; m++) {
+        const s = stepOfEntry[m] ?? -1;
+        const t = tokenOfEntry[m] ?? -1;
+        const own = steps[s];
+        assert.ok(own && !seen.has(`${s}/${t}`));
+        seen.add(`${s}/${t}`);
+        assert.equal(batch.targets[m], own.completionTokenIds[t]);
+        assert.equal(batch.temperature[m], own.temperature);
+        assert.equal(batch.perToken['code']?.[m], s * 1000 + t);
+        // A causal model sees exactly what it saw when this call stood alone: merging cannot change a log-prob.
+        const position = batch.positions[m] ?? -1;
+        const row = position - (position % batch.time);
+        const context = [...own.promptTokenIds, ...own.completionTokenIds.subarray(0, t)];
+        assert.deepEqual([...batch.tokenIds.subarray(row, position + 1)], context);
+      }
+      for (let m = tokens; m < batch.targets.length; m++) assert.equal(batch.perToken['weight']?.[m], 0);
+    }
+    assert.equal(seen.size, steps.reduce((sum, own) => sum + own.completionTokenIds.length, 0));
+  }), { numRuns: 100 });
+});
