@@ -11,12 +11,12 @@ export const serverSchema = z.strictObject({
   maxPending: positive.default(1024).describe('Calls that may be open at once; more get 503 with retry-after.'),
   keys: z.array(z.strictObject({
     key: z.string().min(8).describe('The secret, or "env:NAME" to read it from the environment.'),
-    scope: z.enum(['agent', 'admin', 'metrics']),
+    scope: z.enum(['agent', 'admin', 'metrics']).describe('What the key opens.'),
   })).default([]).describe('API keys. None are needed on loopback while this is empty.'),
 }).describe('The HTTP server.');
 
 export const embeddedBackendSchema = z.strictObject({
-  kind: z.literal('embedded'),
+  kind: z.literal('embedded').describe('Run the policy in this process.'),
   model: z.string().describe('A Hugging Face directory, a .gguf file, or the id of a model in the HF_HOME cache.'),
   name: z.string().optional().describe('Public model name; default: the base name of the path.'),
   maxContext: positive.default(2048).describe('Longest prompt + completion, in tokens.'),
@@ -29,7 +29,7 @@ export const embeddedBackendSchema = z.strictObject({
 }).describe('The policy runs inside this process.');
 
 export const openaiBackendSchema = z.strictObject({
-  kind: z.literal('openai'),
+  kind: z.literal('openai').describe('Call another server.'),
   baseUrl: z.url().describe('The server\'s /v1 URL.'),
   apiKey: z.string().optional().describe('Its key, or "env:NAME".'),
   model: z.string().optional().describe('Model name to send upstream; default: as the client sent it.'),
@@ -41,31 +41,31 @@ export const trainerSchema = z.strictObject({
   enabled: z.boolean().default(true).describe('Start the trainer process beside the proxy.'),
   method: z.enum(['lora', 'full']).default('lora').describe('Train a LoRA adapter, or all parameters (small models).'),
   lora: z.strictObject({
-    rank: positive.default(16),
-    alpha: z.number().positive().default(32),
-    rsLora: z.boolean().default(false),
-    targets: z.array(z.string()).min(1).default(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']),
+    rank: positive.default(16).describe('Rank of the two factors.'),
+    alpha: z.number().positive().default(32).describe('The update is scaled by alpha / rank.'),
+    rsLora: z.boolean().default(false).describe('Scale by alpha / sqrt(rank) instead (arXiv 2312.03732).'),
+    targets: z.array(z.string()).min(1).default(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']).describe('Linear layers that get an adapter.'),
   }).prefault({}).describe('LoRA (arXiv 2106.09685).'),
   algorithm: z.strictObject({
-    name: z.literal('grpo').default('grpo'),
+    name: z.literal('grpo').default('grpo').describe('Group-relative policy optimization (arXiv 2402.03300).'),
     group: z.enum(['calls', 'rollouts']).default('calls').describe('Group statistics over all calls of all rollouts of a task, or over its rollouts.'),
-    normalizeByStd: z.boolean().default(true),
+    normalizeByStd: z.boolean().default(true).describe('Divide advantages by the group\'s standard deviation; without it this is Dr. GRPO (arXiv 2503.20783).'),
     epsilon: z.number().nonnegative().default(1e-6).describe('Added to the group\'s standard deviation.'),
-    clipLow: z.number().min(0).max(1).default(0.2),
-    clipHigh: z.number().min(0).default(0.2),
-    aggregation: z.enum(['token-mean', 'seq-mean-token-mean', 'per-rollout-mean']).default('per-rollout-mean'),
+    clipLow: z.number().min(0).max(1).default(0.2).describe('The ratio counts down to 1 − this.'),
+    clipHigh: z.number().min(0).default(0.2).describe('The ratio counts up to 1 + this.'),
+    aggregation: z.enum(['token-mean', 'seq-mean-token-mean', 'per-rollout-mean']).default('per-rollout-mean').describe('How token losses become one number: mean over tokens, over calls, or over rollouts.'),
     klCoefficient: z.number().nonnegative().default(0).describe('Weight of the k3 estimate of KL(policy, base).'),
-    entropyCoefficient: z.number().nonnegative().default(0),
-  }).prefault({}),
-  credit: z.strictObject({ name: z.literal('identical').default('identical') }).prefault({}).describe('How a rollout\'s return is shared among its calls.'),
+    entropyCoefficient: z.number().nonnegative().default(0).describe('Weight of the entropy bonus.'),
+  }).prefault({}).describe('The policy-gradient algorithm.'),
+  credit: z.strictObject({ name: z.literal('identical').default('identical').describe('Every call gets the whole return.') }).prefault({}).describe('How a rollout\'s return is shared among its calls.'),
   optimizer: z.strictObject({
-    learningRate: z.number().positive().default(1e-4),
-    beta1: z.number().min(0).max(1).default(0.9),
-    beta2: z.number().min(0).max(1).default(0.999),
-    epsilon: z.number().positive().default(1e-8),
-    weightDecay: z.number().nonnegative().default(0),
-    maxGradNorm: z.number().positive().default(1),
-    warmupSteps: z.number().int().nonnegative().default(0),
+    learningRate: z.number().positive().default(1e-4).describe('Step size.'),
+    beta1: z.number().min(0).max(1).default(0.9).describe('Decay of the first moment.'),
+    beta2: z.number().min(0).max(1).default(0.999).describe('Decay of the second moment.'),
+    epsilon: z.number().positive().default(1e-8).describe('Added to the square root of the second moment.'),
+    weightDecay: z.number().nonnegative().default(0).describe('Decoupled weight decay.'),
+    maxGradNorm: z.number().positive().default(1).describe('Gradients are scaled down to this global norm.'),
+    warmupSteps: z.number().int().nonnegative().default(0).describe('Optimizer steps over which the learning rate rises from 0.'),
   }).prefault({}).describe('AdamW (arXiv 1711.05101) with global-norm clipping.'),
   epochs: positive.default(1).describe('Passes over a round\'s steps.'),
   minibatches: positive.default(1).describe('Optimizer steps in a pass.'),
@@ -76,7 +76,7 @@ export const trainerSchema = z.strictObject({
   agents: z.array(z.string()).optional().describe('Train on the calls of these agents only.'),
   maxLogprobMismatch: z.number().positive().default(0.05).describe('Self-test: mean |recomputed − recorded| log-prob past which training is refused.'),
   promote: z.boolean().default(true).describe('Make a round\'s policy current as soon as it is published.'),
-  seed: z.number().int().default(0),
+  seed: z.number().int().default(0).describe('Seed of the order of steps and of new adapters.'),
   threads: z.number().int().min(0).default(0).describe('Threads for training; 0: as many as there are cores.'),
   pollMs: positive.default(50).describe('How often the trainer looks for a requested round, in milliseconds.'),
 }).describe('The trainer.');
@@ -89,8 +89,8 @@ export const configSchema = z.strictObject({
   store: z.strictObject({
     durability: z.enum(['process', 'power']).default('process').describe('Committed steps survive a killed process, or also a loss of power (slower).'),
     busyTimeoutMs: positive.default(10_000).describe('How long to wait for a locked database, in milliseconds.'),
-  }).prefault({}),
-  log: z.enum(['silent', 'info', 'debug']).default('info'),
+  }).prefault({}).describe('The SQLite database.'),
+  log: z.enum(['silent', 'info', 'debug']).default('info').describe('What is logged to stderr.'),
 });
 
 export type Config = z.infer<typeof configSchema>;
