@@ -1,0 +1,129 @@
+/**
+ * Logits → one token and its log-probs. Pure. The order is vLLM's (`vllm/v1/sample/sampler.py`): temperature, min-p, top-k, top-p;
+ * then the inverse of the cumulative distribution.
+ */
+import type { SampledToken, SamplingOptions } from './engine.ts';
+import { topIds } from './top.ts';
+
+type Shaping = Pick<SamplingOptions, 'temperature' | 'topP' | 'topK' | 'minP'>;
+
+/** What may be sampled: token `ids[i]` (or i itself where `ids` is null) with probability `weights[i] / total`. */
+export interface Distribution {
+  readonly ids: Int32Array | null;
+  readonly weights: Float64Array;
+  readonly total: number;
+}
+
+/** A policy whose numbers are broken (it diverged in training): there is nothing to sample from. */
+export class NoDistributionError extends Error {
+  constructor() {
+    super('the policy produced logits that are not numbers: no token can be sampled');
+    this.name = 'NoDistributionError';
+  }
+}
+
+/**
+ * @param logits one row, `[vocab]`; −∞ bans a token
+ * @param u uniform in [0, 1)
+ * @param topLogprobs how many of the most likely tokens to report
+ * @throws NoDistributionError
+ */
+export function sample(logits: Float32Array, options: Shaping, u: number, topLogprobs: number): Omit<SampledToken, 'version'> {
+  const best = argmax(logits);
+  const max = logits[best] ?? 0;
+  const plain = options.temperature === 1 && !isCut(options);
+  const shaped = options.temperature === 0 ? null : distribution(logits, options, max);
+  const normalizer = max + Math.log(plain && shaped ? shaped.total : expSum(logits, max));
+  if (!Number.isFinite(normalizer)) throw new NoDistributionError();
+  const raw = (id: number) => (logits[id] ?? 0) - normalizer;
+  const drawn = shaped ? draw(shaped, u) : { id: best, logprob: raw(best) };
+  return {
+    id: drawn.id,
+    logprob: drawn.logprob,
+    rawLogprob: raw(drawn.id),
+    top: Array.from(topIds(logits, topLogprobs), (id) => ({ id, logprob: raw(id) })),
+  };
+}
+
+/** The distribution after temperature (> 0), min-p, top-k and top-p. `max` is the largest logit. */
+export function distribution(logits: Float32Array, options: Shaping, max: number): Distribution {
+  const weights = new Float64Array(logits.length);
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) {
+    const weight = Math.exp(((logits[i] ?? 0) - max) / options.temperature);
+    weights[i] = weight;
+    total += weight;
+  }
+  return isCut(options) ? cut(logits, weights, options) : { ids: null, weights, total };
+}
+
+function isCut({ topP, topK, minP }: Shaping): boolean {
+  return topP < 1 || topK > 0 || minP > 0;
+}
+
+/** Drops what min-p, top-k and top-p drop. The largest weight is 1, so min-p is a bound on the weights themselves. */
+function cut(logits: Float32Array, weights: Float64Array, { topP, topK, minP }: Shaping): Distribution {
+  // Equal to the k-th largest is kept, as vLLM does: ties may leave more than k.
+  const kth = topK > 0 && topK < logits.length ? logits[topIds(logits, topK)[topK - 1] ?? 0] ?? -Infinity : -Infinity;
+  const kept: number[] = [];
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i] ?? 0;
+    if (weight === 0 || weight < minP || (logits[i] ?? 0) < kth) continue;
+    kept.push(i);
+    total += weight;
+  }
+  const ids = topP < 1 ? nucleus(kept, weights, total, topP) : kept;
+  const cutWeights = Float64Array.from(ids, (id) => weights[id] ?? 0);
+  return { ids: Int32Array.from(ids), weights: cutWeights, total: cutWeights.reduce((sum, weight) => sum + weight, 0) };
+}
+
+/**
+ * Top-p: from the least likely up, tokens are dropped while their cumulative probability is at most 1 − p; the most likely stays.
+ * A token below (1 − p) / vocab is always among the dropped, so only the others are sorted.
+ */
+function nucleus(candidates: readonly number[], weights: Float64Array, total: number, topP: number): number[] {
+  const droppable = (1 - topP) * total;
+  const certain = droppable / candidates.length;
+  let dropped = 0;
+  const rest: number[] = [];
+  for (const id of candidates) {
+    const weight = weights[id] ?? 0;
+    if (weight < certain) dropped += weight;
+    else rest.push(id);
+  }
+  rest.sort((a, b) => (weights[a] ?? 0) - (weights[b] ?? 0) || b - a);
+  let first = 0;
+  while (first < rest.length - 1) {
+    dropped += weights[rest[first] ?? 0] ?? 0;
+    if (dropped > droppable) break;
+    first++;
+  }
+  return rest.slice(first).reverse();
+}
+
+function draw({ ids, weights, total }: Distribution, u: number): { id: number; logprob: number } {
+  let left = u * total;
+  let at = -1;
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i] ?? 0;
+    if (weight === 0) continue;
+    at = i; // the last one with any weight also takes what rounding leaves over
+    left -= weight;
+    if (left < 0) break;
+  }
+  if (at < 0) throw new NoDistributionError();
+  return { id: ids ? ids[at] ?? 0 : at, logprob: Math.log((weights[at] ?? 0) / total) };
+}
+
+function argmax(logits: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if ((logits[i] ?? 0) > (logits[best] ?? 0)) best = i;
+  return best;
+}
+
+function expSum(logits: Float32Array, max: number): number {
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += Math.exp((logits[i] ?? 0) - max);
+  return sum;
+}
