@@ -99,7 +99,7 @@ function nucleus(candidates: readonly number[], weights: Float64Array, total: nu
     if (dropped > droppable) break;
     first++;
   }
-  return rest.slice(first).reverse();
+  return rest.slice(first).toReversed();
 }
 
 function draw({ ids, weights, total }: Distribution, u: number): { id: number; logprob: number } {

@@ -19,7 +19,7 @@ test('uniform numbers are in [0, 1), even, and differ by seed, choice and positi
   assert.ok(draws.every((u) => u >= 0 && u < 1));
   const mean = draws.reduce((sum, u) => sum + u, 0) / draws.length;
   assert.ok(Math.abs(mean - 0.5) < 0.01, `mean ${mean}`);
-  const bins = new Array<number>(16).fill(0);
+  const bins = Array.from({ length: 16 }, () => 0);
   for (const u of draws) bins[Math.floor(u * 16)] = (bins[Math.floor(u * 16)] ?? 0) + 1;
   assert.ok(bins.every((count) => Math.abs(count - 1250) < 200), bins.join(' '));
   const seeds = [0, 1, -1, 2 ** 32, 2 ** 52, -(2 ** 40)];

@@ -101,7 +101,7 @@ test('top-p with a large vocabulary equals sorting all of it', () => {
 test('broken logits are an error, not a token', () => {
   for (const logits of [Float32Array.of(NaN, NaN), Float32Array.of(1, NaN), Float32Array.of(-Infinity, -Infinity), Float32Array.of(Infinity, 0)]) {
     for (const temperature of [0, 0.5, 1]) {
-      assert.throws(() => sample(logits, { temperature, topP: 1, topK: 0, minP: 0 }, 0.5, 0), NoDistributionError, `${logits} at ${temperature}`);
+      assert.throws(() => sample(logits, { temperature, topP: 1, topK: 0, minP: 0 }, 0.5, 0), NoDistributionError, `${[...logits].join(' ')} at ${temperature}`);
     }
   }
 });

@@ -1,0 +1,84 @@
+/**
+ * The keys and values of one lane's rows. Per layer and side one array `[rows, kvHeads, positions, headDim]`, so that rows 0…n−1
+ * are one contiguous tensor: a decode step takes the first n rows as they lie. Both dimensions grow by doubling; what is copied
+ * is only what rows hold.
+ */
+
+export interface KvShape {
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** The smallest allocation, in positions. */
+const FIRST_BUCKET = 128;
+
+/** The next power of two from 128 up, but no more than `most`. */
+export function bucket(positions: number, most: number): number {
+  let size = FIRST_BUCKET;
+  while (size < positions) size *= 2;
+  return Math.min(size, Math.max(most, positions));
+}
+
+export class KvCache {
+  readonly shape: KvShape;
+  readonly maxPositions: number;
+  /** Keys and values alternate: `[k0, v0, k1, v1, …]`. Replaced when the cache grows. */
+  buffers: readonly Float32Array[];
+  rows = 0;
+  positions = 0;
+
+  constructor(shape: KvShape, maxPositions: number) {
+    this.shape = shape;
+    this.maxPositions = maxPositions;
+    this.buffers = Array.from({ length: 2 * shape.layers }, () => new Float32Array(0));
+  }
+
+  get bytes(): number {
+    return this.buffers.length * this.rows * this.rowSize * Float32Array.BYTES_PER_ELEMENT;
+  }
+
+  private get rowSize(): number {
+    return this.shape.kvHeads * this.positions * this.shape.headDim;
+  }
+
+  /**
+   * Makes room. `lengths[row]` says how many positions of each row must survive.
+   * @throws RangeError when there is no memory; the cache is then as before.
+   */
+  reserve(rows: number, positions: number, lengths: readonly number[]): void {
+    if (rows <= this.rows && positions <= this.positions) return;
+    const grown = new KvCache(this.shape, this.maxPositions);
+    grown.rows = rows <= this.rows ? this.rows : Math.max(rows, 2 * this.rows);
+    grown.positions = positions <= this.positions ? this.positions : bucket(positions, this.maxPositions);
+    grown.buffers = this.buffers.map(() => new Float32Array(grown.rows * grown.rowSize));
+    lengths.forEach((length, row) => copyRow(this, row, grown, row, length));
+    this.rows = grown.rows;
+    this.positions = grown.positions;
+    this.buffers = grown.buffers;
+  }
+
+  /** Gives all memory back. */
+  clear(): void {
+    this.rows = 0;
+    this.positions = 0;
+    this.buffers = this.buffers.map(() => new Float32Array(0));
+  }
+
+  /** Rows `first … first + count − 1` of one buffer, `[count, kvHeads, positions, headDim]`. Writes go to the cache. */
+  view(buffer: number, first: number, count: number): Float32Array {
+    return (this.buffers[buffer] ?? new Float32Array(0)).subarray(first * this.rowSize, (first + count) * this.rowSize);
+  }
+}
+
+/** Copies the first `length` positions of a row, within one cache or between two. */
+export function copyRow(from: KvCache, fromRow: number, to: KvCache, toRow: number, length: number): void {
+  const { kvHeads, headDim } = from.shape;
+  from.buffers.forEach((source, index) => {
+    const target = to.buffers[index] ?? source;
+    for (let head = 0; head < kvHeads; head++) {
+      const at = (fromRow * kvHeads + head) * from.positions * headDim;
+      target.set(source.subarray(at, at + length * headDim), (toRow * kvHeads + head) * to.positions * headDim);
+    }
+  });
+}
