@@ -3,6 +3,7 @@
  * (https://platform.openai.com/docs/guides/error-codes). Messages say what to do; stack traces never leave the process.
  */
 import { EngineError } from '../engine/engine.ts';
+import { StoreError, type StoreErrorCode } from '../store/errors.ts';
 
 export type ErrorType =
   | 'invalid_request_error' | 'authentication_error' | 'permission_error' | 'not_found_error' | 'conflict_error'
@@ -60,6 +61,13 @@ const engineStatus: Readonly<Record<EngineError['code'], number>> = {
   context_length_exceeded: 400, queue_full: 503, unknown_version: 503, out_of_memory: 503, engine_failed: 500,
 };
 
+/** Codes that are not the store's failure but an answer about what was asked for; everything else is 503. */
+const storeStatus: Readonly<Partial<Record<StoreErrorCode, number>>> = {
+  unknown_rollout: 404, unknown_attempt: 404, unknown_step: 404, unknown_response: 404, unknown_policy: 404, unknown_round: 404,
+  unknown_key: 404, unknown_cursor: 400,
+  illegal_transition: 409, conflict: 409, rejected_policy: 409, missing_policy: 409, no_previous_version: 409, model_mismatch: 409,
+};
+
 /** Any thrown value → what the client may know of it. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
@@ -70,6 +78,10 @@ export function toApiError(error: unknown): ApiError {
       ...(status === 503 ? { retryAfter: 1 } : {}),
       ...(error.code === 'context_length_exceeded' ? { param: 'messages' } : {}),
     });
+  }
+  if (error instanceof StoreError) {
+    const status = storeStatus[error.code] ?? 503;
+    return new ApiError(status, error.message, { code: error.code, cause: error, ...(status === 503 ? { retryAfter: 1 } : {}) });
   }
   return new ApiError(500, 'Internal error. The server\'s log says more; nothing about your request is lost.', { code: 'internal_error', cause: error });
 }
