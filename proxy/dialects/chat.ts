@@ -1,0 +1,90 @@
+/** An OpenAI chat request, parsed into a type that cannot be wrong (https://platform.openai.com/docs/api-reference/chat/create). */
+import { parseMessages, type Turn } from './chat-messages.ts';
+import { parseTools, type ToolChoice, type ToolDefinition } from './chat-tools.ts';
+import { Fields, invalid } from './fields.ts';
+
+export interface ChatRequest {
+  readonly model: string;
+  readonly messages: readonly Turn[];
+  readonly tools: readonly ToolDefinition[];
+  readonly toolChoice: ToolChoice;
+  readonly parallelToolCalls: boolean;
+  readonly temperature: number;
+  /** 1 is off. */
+  readonly topP: number;
+  /** 0 is off. */
+  readonly topK: number;
+  /** 0 is off. */
+  readonly minP: number;
+  readonly seed: number | null;
+  readonly stop: readonly string[];
+  /** Null: as many as the context holds. */
+  readonly maxTokens: number | null;
+  readonly n: number;
+  readonly logprobs: boolean;
+  readonly topLogprobs: number;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly responseFormat: string;
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  readonly logitBias: Readonly<Record<string, unknown>>;
+  /** More variables for the chat template (`chat_template_kwargs`). */
+  readonly templateVariables: Readonly<Record<string, unknown>>;
+}
+
+function parseStop(body: Fields): readonly string[] {
+  const stop = body.raw('stop') ?? [];
+  const strings: readonly unknown[] = Array.isArray(stop) ? stop : [stop];
+  return strings.map((value, i) => {
+    if (typeof value === 'string' && value !== '') return value;
+    throw invalid(Array.isArray(stop) ? `stop[${i}]` : 'stop', 'stop must be a string or an array of strings, none of them empty.');
+  });
+}
+
+function parseLogprobs(body: Fields): { readonly logprobs: boolean; readonly topLogprobs: number } {
+  const logprobs = body.boolean('logprobs') ?? false;
+  const topLogprobs = body.integer('top_logprobs', { min: 0, max: 20 }) ?? 0;
+  if (topLogprobs > 0 && !logprobs) throw invalid('top_logprobs', 'top_logprobs needs logprobs to be true.');
+  return { logprobs, topLogprobs };
+}
+
+function parseResponseFormat(body: Fields): string {
+  const format = body.object('response_format');
+  return format?.required('type', format.string('type')) ?? 'text';
+}
+
+function parseStream(body: Fields): { readonly stream: boolean; readonly includeUsage: boolean } {
+  const stream = body.boolean('stream') ?? false;
+  const options = body.object('stream_options');
+  if (options !== undefined && !stream) throw invalid('stream_options', 'stream_options needs stream to be true.');
+  return { stream, includeUsage: options?.boolean('include_usage') ?? false };
+}
+
+/** Unknown fields are left alone. @throws ApiError 400 with the `param` that is wrong and a sentence that says what it must be. */
+export function parseChatRequest(json: unknown): ChatRequest {
+  const body = new Fields(json);
+  // vLLM writes "off" as -1, llama.cpp as 0.
+  const topK = body.integer('top_k', { min: -1 }) ?? 0;
+  return {
+    model: body.required('model', body.string('model')),
+    messages: parseMessages(body),
+    ...parseTools(body),
+    parallelToolCalls: body.boolean('parallel_tool_calls') ?? true,
+    temperature: body.number('temperature', { min: 0, max: 2 }) ?? 1,
+    topP: body.number('top_p', { min: 0, max: 1, aboveMin: true }) ?? 1,
+    topK: Math.max(topK, 0),
+    minP: body.number('min_p', { min: 0, max: 1 }) ?? 0,
+    seed: body.integer('seed') ?? null,
+    stop: parseStop(body),
+    maxTokens: body.integer('max_completion_tokens', { min: 1 }) ?? body.integer('max_tokens', { min: 1 }) ?? null,
+    n: body.integer('n', { min: 1, max: 128 }) ?? 1,
+    ...parseLogprobs(body),
+    ...parseStream(body),
+    responseFormat: parseResponseFormat(body),
+    frequencyPenalty: body.number('frequency_penalty', { min: -2, max: 2 }) ?? 0,
+    presencePenalty: body.number('presence_penalty', { min: -2, max: 2 }) ?? 0,
+    logitBias: body.object('logit_bias')?.json ?? {},
+    templateVariables: body.object('chat_template_kwargs')?.json ?? {},
+  };
+}
