@@ -19,8 +19,10 @@ export interface BatchStep {
 export interface Segment {
   /** Index into the steps given to `mergeSteps`. */
   readonly step: number;
-  /** Position of the completion's first token in the row; it is predicted at the position before. */
+  /** Position of the first trained token in the row (> 0); it is predicted at the position before. */
   readonly start: number;
+  readonly length: number;
+  readonly temperature: number;
 }
 
 export interface Row {
@@ -40,7 +42,7 @@ export function mergeSteps(steps: readonly BatchStep[]): Row[] {
   for (const [index, step] of steps.entries()) {
     if (step.promptTokenIds.length === 0 || step.completionTokenIds.length === 0) throw new Error(`step ${step.id} has an empty prompt or completion`);
     const tokenIds = concatenate(step.promptTokenIds, step.completionTokenIds);
-    const segment = { step: index, start: step.promptTokenIds.length };
+    const segment = { step: index, start: step.promptTokenIds.length, length: step.completionTokenIds.length, temperature: step.temperature };
     const siblings = rowsOfAttempt.get(step.attemptId) ?? [];
     rowsOfAttempt.set(step.attemptId, siblings);
     const parent = longest(siblings.filter((row) => isPrefix(row.tokenIds, step.promptTokenIds)));
@@ -56,7 +58,7 @@ export function mergeSteps(steps: readonly BatchStep[]): Row[] {
   return rows;
 }
 
-/** Names and values of the loss inputs of one trained token, besides its temperature. */
+/** The loss inputs of one trained token by name: token `token` of the completion of step `step`. */
 export type TokenInputs = Readonly<Record<string, (step: number, token: number) => number>>;
 
 export interface PlannedMicroBatch {
@@ -72,22 +74,20 @@ export interface PlannedMicroBatch {
  * Shapes are static for the graphs and few: time in steps of an eighth of an octave, batch a power of two, and one number of trained
  * tokens for all micro-batches of a shape. Padding entries have weight 0, position 0 and target 0; padding rows are token 0.
  */
-export function planMicroBatches(rows: readonly Row[], steps: readonly BatchStep[], maxTokens: number, inputs: TokenInputs): PlannedMicroBatch[] {
+export function planMicroBatches(rows: readonly Row[], maxTokens: number, inputs: TokenInputs): PlannedMicroBatch[] {
   const longestFirst = [...rows].sort((a, b) => b.tokenIds.length - a.tokenIds.length);
-  const plans: { rows: Row[]; time: number; batch: number }[] = [];
+  const plans: { rows: Row[]; time: number; batch: number; shape: string }[] = [];
   for (let from = 0; from < longestFirst.length; ) {
     const time = paddedLength(longestFirst[from]?.tokenIds.length ?? 0);
-    const fit = Math.max(1, powerOfTwoFloor(Math.floor(maxTokens / time)));
+    const fit = powerOfTwoFloor(maxTokens / time);
     const members = longestFirst.slice(from, from + fit);
-    plans.push({ rows: members, time, batch: powerOfTwoCeil(members.length) });
+    const batch = powerOfTwoCeil(members.length);
+    plans.push({ rows: members, time, batch, shape: `${batch}x${time}` });
     from += members.length;
   }
   const capacities = new Map<string, number>();
-  for (const plan of plans) {
-    const shape = `${plan.batch}x${plan.time}`;
-    capacities.set(shape, Math.max(capacities.get(shape) ?? 0, paddedLength(trainedTokens(plan.rows, steps))));
-  }
-  return plans.map((plan) => fill(plan.rows, steps, plan.batch, plan.time, capacities.get(`${plan.batch}x${plan.time}`) ?? 0, inputs));
+  for (const { rows, shape } of plans) capacities.set(shape, Math.max(capacities.get(shape) ?? 0, paddedLength(trainedTokens(rows))));
+  return plans.map((plan) => fill(plan.rows, plan.batch, plan.time, capacities.get(plan.shape) ?? 0, inputs));
 }
 
 /** Rounds up to a multiple of max(32, an eighth of the largest power of two below): at most 12.5 % padding past 256. */
@@ -96,42 +96,35 @@ export function paddedLength(length: number): number {
   return Math.ceil(length / unit) * unit;
 }
 
-function fill(rows: readonly Row[], steps: readonly BatchStep[], batch: number, time: number, capacity: number, inputs: TokenInputs): PlannedMicroBatch {
+function fill(rows: readonly Row[], batch: number, time: number, capacity: number, inputs: TokenInputs): PlannedMicroBatch {
   const tokenIds = new Int32Array(batch * time);
   const positions = new Int32Array(capacity);
   const targets = new Int32Array(capacity);
   const temperature = new Float32Array(capacity).fill(1);
-  const perToken: Record<string, Float32Array> = {};
-  for (const name of Object.keys(inputs)) perToken[name] = new Float32Array(capacity);
   const stepOfEntry = new Int32Array(capacity).fill(-1);
   const tokenOfEntry = new Int32Array(capacity).fill(-1);
+  const columns = Object.entries(inputs).map(([name, value]) => ({ name, value, data: new Float32Array(capacity) }));
   let entry = 0;
   for (const [b, row] of rows.entries()) {
     tokenIds.set(row.tokenIds, b * time);
     for (const segment of row.segments) {
-      const step = stepAt(steps, segment.step);
-      for (const [token, target] of step.completionTokenIds.entries()) {
-        positions[entry] = b * time + segment.start + token - 1;
-        targets[entry] = target;
-        temperature[entry] = step.temperature;
-        for (const [name, value] of Object.entries(inputs)) (perToken[name] as Float32Array)[entry] = value(segment.step, token); // made above from the same keys
+      for (let token = 0; token < segment.length; token++, entry++) {
+        const at = segment.start + token;
+        positions[entry] = b * time + at - 1;
+        targets[entry] = row.tokenIds[at] as number; // a segment lies within its row
+        temperature[entry] = segment.temperature;
         stepOfEntry[entry] = segment.step;
         tokenOfEntry[entry] = token;
-        entry++;
+        for (const column of columns) column.data[entry] = column.value(segment.step, token);
       }
     }
   }
+  const perToken = Object.fromEntries(columns.map(({ name, data }) => [name, data]));
   return { batch: { batch, time, tokenIds, positions, targets, temperature, perToken }, tokens: entry, stepOfEntry, tokenOfEntry };
 }
 
-function trainedTokens(rows: readonly Row[], steps: readonly BatchStep[]): number {
-  return rows.reduce((sum, row) => sum + row.segments.reduce((own, segment) => own + stepAt(steps, segment.step).completionTokenIds.length, 0), 0);
-}
-
-function stepAt(steps: readonly BatchStep[], index: number): BatchStep {
-  const step = steps[index];
-  if (step === undefined) throw new Error(`a row refers to step ${index} of ${steps.length}`);
-  return step;
+function trainedTokens(rows: readonly Row[]): number {
+  return rows.reduce((sum, row) => sum + row.segments.reduce((own, segment) => own + segment.length, 0), 0);
 }
 
 function longest<T extends { tokenIds: Int32Array }>(rows: readonly T[]): T | undefined {

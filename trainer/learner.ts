@@ -2,6 +2,8 @@
  * The seam between the round and whatever computes gradients. The embedded learner (`trainer/backends/embedded.ts`) emits ONNX
  * graphs by the graph package; others (Tinker, verl) follow behind the same interface.
  */
+import type { Graph } from '../model/graph/graph.ts';
+import type { Value } from '../model/graph/value.ts';
 import type { Tensor } from '../model/model.ts';
 
 /**
@@ -20,6 +22,27 @@ export interface MicroBatch {
   /** `[M]` inputs of the loss, by name: `behaviourLogprob`, `oldLogprob`, `advantage`, `weight`, … */
   readonly perToken: Readonly<Record<string, Float32Array>>;
 }
+
+/** What a loss is built of: graph values, all `[M]`, one entry per trained token. */
+export interface TokenValues {
+  readonly graph: Graph;
+  /** Natural log-prob of the target under the policy being trained, at the batch's temperature. Differentiable. */
+  readonly logprob: Value;
+  /** Entropy of the (tempered) distribution, nats. Differentiable. */
+  readonly entropy: Value;
+  /** The batch's `perToken` input of that name (float32). Asking for it makes it a required input of `forwardBackward`. */
+  perToken(name: string): Value;
+}
+
+/**
+ * An algorithm, composed of the graph's differentiable operations (`model/graph/index.ts`), so that its gradient is the graph's.
+ * Padding entries have weight 0, but an unbounded input under it (nan, ±inf) must be replaced by `where` *before* it is
+ * used: 0 · inf is nan, in the value and in the gradient.
+ */
+export type LossFn = (tokens: TokenValues) => {
+  /** A scalar (`[]`): the sum over this micro-batch, with the normalization of the whole batch in the weights. */
+  readonly loss: Value;
+};
 
 export interface ForwardResult {
   /** `[M]` natural log-probs of the targets. */

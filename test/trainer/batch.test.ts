@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { type BatchStep, mergeSteps, paddedLength, planMicroBatches } from '../../trainer/batch.ts';
 
 const ids = (...values: number[]) => Int32Array.from(values);
@@ -14,9 +14,9 @@ test('a call that continues another shares its row', () => {
     step('b', ids(1, 2, 3, 4, 9), ids(5)),
     step('c', ids(7, 7), ids(8)),
   ]);
-  assert.deepEqual(rows.map((row) => ({ ids: [...row.tokenIds], segments: row.segments })), [
-    { ids: [1, 2, 3, 4, 9, 5], segments: [{ step: 0, start: 2 }, { step: 1, start: 5 }] },
-    { ids: [7, 7, 8], segments: [{ step: 2, start: 2 }] },
+  assert.deepEqual(rows.map((row) => ({ ids: [...row.tokenIds], segments: row.segments.map(({ step, start, length }) => [step, start, length]) })), [
+    { ids: [1, 2, 3, 4, 9, 5], segments: [[0, 2, 2], [1, 5, 1]] },
+    { ids: [7, 7, 8], segments: [[2, 2, 1]] },
   ]);
 });
 
@@ -70,7 +70,7 @@ const attempts = fc.array(
 test('every trained token appears once, with its target, its whole prefix before it, and its own inputs', () => {
   fc.assert(fc.property(attempts, fc.constantFrom(32, 128, 1024), (steps, maxTokens) => {
     const inputs = { code: (s: number, t: number) => s * 1000 + t, weight: () => 1 };
-    const plans = planMicroBatches(mergeSteps(steps), steps, maxTokens, inputs);
+    const plans = planMicroBatches(mergeSteps(steps), maxTokens, inputs);
     const seen = new Set<string>();
     const capacityOfShape = new Map<string, number>();
     for (const { batch, tokens, stepOfEntry, tokenOfEntry } of plans) {
