@@ -3,6 +3,7 @@
  * backend answers with chat-completion objects (as the client may see them) beside what capture needs.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Usage } from '../../store/schema.ts';
 
 /** A parsed chat request. `body` is the client's JSON as it came: unknown fields pass. */
 export interface ChatCall {
@@ -25,6 +26,8 @@ export interface CaptureDelta {
   readonly logprobs?: readonly number[];
   readonly version?: number;
   readonly finishReason?: string;
+  /** Of the whole call (all choices), as the backend counted it; on one delta only. */
+  readonly usage?: Usage;
   readonly queueMs?: number;
   /** Why this choice must not be trained on. */
   readonly quarantine?: string;
