@@ -1,0 +1,57 @@
+/** Reverse-mode differentiation: walks the tape backwards and asks each record for its gradient. It knows no operation. */
+import { node1 } from './op.ts';
+import { GraphError, formatShape, sameShape, type Value } from './value.ts';
+
+/**
+ * Builds d(loss)/d(parameter) into the loss's graph.
+ * @param loss a scalar (`[]`)
+ * @returns one value per parameter, of the parameter's shape, in the order given
+ * @throws GraphError if the loss is no scalar, does not depend on a parameter, or passes an operation without a gradient
+ */
+export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
+  if (loss.shape.length > 0) throw new GraphError(`the loss has shape ${formatShape(loss.shape)}; a gradient needs a scalar`);
+  const graph = loss.graph;
+  const dependent = dependents(loss.graph.tape, parameters);
+  return graph.untaped(() => {
+    const pending = new Map<Value, Value[]>([[loss, [graph.scalar(1)]]]);
+    const collect = (value: Value): Value | null => {
+      const parts = pending.get(value);
+      if (!parts) return null;
+      const total = sum(parts);
+      pending.set(value, [total]);
+      return total;
+    };
+    for (const { name, inputs, outputs, gradient } of graph.tape.toReversed()) {
+      if (!inputs.some((input) => dependent.has(input)) || !outputs.some((output) => pending.has(output))) continue;
+      if (!gradient) throw new GraphError(`${name} has no gradient`);
+      const downstream = gradient(outputs.map(collect));
+      inputs.forEach((input, i) => {
+        const part = downstream[i];
+        if (!part || !dependent.has(input)) return;
+        if (!sameShape(part.shape, input.shape)) throw new GraphError(`the gradient of ${name} for input ${i} has shape ${formatShape(part.shape)}, not ${formatShape(input.shape)}`);
+        pending.set(input, [...(pending.get(input) ?? []), part]);
+      });
+    }
+    return parameters.map((parameter) => {
+      const total = collect(parameter);
+      if (!total) throw new GraphError(`the loss does not depend on ${parameter.name}`);
+      return total;
+    });
+  });
+}
+
+/** Every float value that changes when a parameter does. */
+function dependents(tape: readonly { readonly inputs: readonly Value[]; readonly outputs: readonly Value[] }[], parameters: readonly Value[]): ReadonlySet<Value> {
+  const found = new Set(parameters);
+  for (const { inputs, outputs } of tape) {
+    if (inputs.some((input) => found.has(input))) for (const output of outputs) if (output.dtype === 'float32') found.add(output);
+  }
+  return found;
+}
+
+/** `Sum`, not `Add`: the runtime folds it into the product that made one of its inputs (GemmSumFusion). */
+function sum(parts: readonly Value[]): Value {
+  const [first] = parts;
+  if (!first) throw new GraphError('a sum of nothing');
+  return parts.slice(1).reduce((total, part) => node1('Sum', [total, part], part), first);
+}

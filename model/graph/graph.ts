@@ -1,0 +1,141 @@
+/**
+ * A graph under construction: a list of ONNX nodes over values, and beside it the tape that the reverse pass walks.
+ *
+ * ```ts
+ * const g = new Graph();
+ * const x = g.input('x', 'float32', ['N', 8]);
+ * const w = g.external('w', [4, 8], { location: 'weights.bin', offset: 0 });   // or g.input, g.constant
+ * g.output('y', gemm(x, w, { transB: true }));
+ * writeFileSync('graph.onnx', encodeModel(g));
+ * ```
+ */
+import { GraphError, type DType, type Shape, type Value, type ValueType } from './value.ts';
+
+/** A number is an integer attribute; a float is said so. */
+export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly zeros: DType };
+
+export interface Node {
+  readonly type: string;
+  readonly domain: '' | 'com.microsoft';
+  /** Null: an optional input that is left out. */
+  readonly inputs: readonly (Value | null)[];
+  readonly outputs: readonly Value[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+export interface Constant {
+  readonly value: Value;
+  readonly data: Float32Array | Int32Array | BigInt64Array;
+}
+
+/** Where an initializer's bytes lie: float32, row-major, little-endian, `offset` bytes into a file beside the `.onnx`. */
+export interface ExternalData {
+  readonly location: string;
+  readonly offset: number;
+}
+
+/** One application of an operation, as the reverse pass sees it. */
+export interface TapeEntry {
+  readonly name: string;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  /** Upstream gradients (one per output, null where nothing asks) → gradients of the inputs. Null: not differentiable. */
+  readonly gradient: ((upstream: readonly (Value | null)[]) => readonly (Value | null)[]) | null;
+}
+
+/** Constants up to this many elements are shared when equal. */
+const SHARED_CONSTANT_ELEMENTS = 64;
+
+export class Graph {
+  readonly inputs: Value[] = [];
+  readonly constants: Constant[] = [];
+  readonly externals: { readonly value: Value; readonly data: ExternalData }[] = [];
+  readonly nodes: Node[] = [];
+  readonly outputs = new Map<string, Value>();
+  readonly tape: TapeEntry[] = [];
+  #taping = true;
+  #count = 0;
+  readonly #names = new Set<string>();
+  readonly #shared = new Map<string, Value>();
+
+  /** What is fed at each run. */
+  input(name: string, dtype: DType, shape: Shape): Value {
+    const value = this.#value(name, { dtype, shape });
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** A tensor stored in the graph. */
+  constant(data: Float32Array | Int32Array | BigInt64Array, shape: readonly number[]): Value {
+    if (shape.reduce((a, b) => a * b, 1) !== data.length) throw new GraphError(`a constant of shape [${shape.join(', ')}] with ${data.length} elements`);
+    const dtype = data instanceof Float32Array ? 'float32' : data instanceof Int32Array ? 'int32' : 'int64';
+    const key = data.length <= SHARED_CONSTANT_ELEMENTS ? `${dtype}[${shape.join()}]${data.join()}` : undefined;
+    const shared = key === undefined ? undefined : this.#shared.get(key);
+    if (shared) return shared;
+    const value = this.#value(this.#freshName('c'), { dtype, shape });
+    this.constants.push({ value, data });
+    if (key !== undefined) this.#shared.set(key, value);
+    return value;
+  }
+
+  /** A float32 constant without dimensions; broadcasts with everything. */
+  scalar(number: number): Value {
+    return this.constant(Float32Array.of(number), []);
+  }
+
+  /** An int64 vector, as shapes and axes are given to ONNX. */
+  integers(...numbers: number[]): Value {
+    return this.constant(BigInt64Array.from(numbers, BigInt), [numbers.length]);
+  }
+
+  /** A float32 tensor kept in a file beside the graph (a base weight); nothing is copied into the graph. */
+  external(name: string, shape: readonly number[], data: ExternalData): Value {
+    const value = this.#value(name, { dtype: 'float32', shape });
+    this.externals.push({ value, data });
+    return value;
+  }
+
+  /** Adds an ONNX node; the low-level door that operations are made with. */
+  node(type: string, inputs: readonly (Value | null)[], types: readonly ValueType[], attributes: Node['attributes'] = {}, domain: Node['domain'] = ''): Value[] {
+    for (const input of inputs) if (input && input.graph !== this) throw new GraphError(`${type} mixes values of two graphs`);
+    const outputs = types.map((output) => this.#value(this.#freshName(type), output));
+    this.nodes.push({ type, domain, inputs, outputs, attributes });
+    return outputs;
+  }
+
+  /** Notes an application for the reverse pass, unless it happens inside `untaped`. */
+  record(entry: TapeEntry): void {
+    if (this.#taping) this.tape.push(entry);
+  }
+
+  /** Runs `build` without recording: the insides of a composite operation, and the backward graph itself. */
+  untaped<T>(build: () => T): T {
+    const before = this.#taping;
+    this.#taping = false;
+    try {
+      return build();
+    } finally {
+      this.#taping = before;
+    }
+  }
+
+  /** Makes a value fetchable under a name. What no output needs is not emitted. */
+  output(name: string, value: Value): void {
+    this.#claim(name);
+    this.outputs.set(name, value);
+  }
+
+  #claim(name: string): void {
+    if (this.#names.has(name)) throw new GraphError(`two values named ${name}`);
+    this.#names.add(name);
+  }
+
+  #freshName(stem: string): string {
+    return `${stem}_${this.#count++}`;
+  }
+
+  #value(name: string, type: ValueType): Value {
+    this.#claim(name);
+    return { graph: this, name, dtype: type.dtype, shape: type.shape };
+  }
+}

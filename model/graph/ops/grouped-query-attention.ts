@@ -1,0 +1,42 @@
+/** Attention over a key/value cache, for decoding. One fused kernel that also rotates q and k; it has no gradient. */
+import { GraphError, type Value } from '../value.ts';
+
+export interface CachedAttentionInputs {
+  /**
+   * `[batch, time, (heads + 2·keyHeads)·headDim]`, q, k and v of each token side by side, before rotation; or q alone
+   * (`[batch, time, heads·headDim]`) with `key` and `value` (`[batch, time, keyHeads·headDim]`) given.
+   */
+  readonly query: Value;
+  readonly key?: Value;
+  readonly value?: Value;
+  /** `[batch, keyHeads, capacity, headDim]`. */
+  readonly pastKey: Value;
+  readonly pastValue: Value;
+  /** int32 `[batch]`: each row's tokens after this step, minus one. */
+  readonly lastPosition: Value;
+  /** int32 `[]`: the longest row's tokens after this step. */
+  readonly longest: Value;
+  /** `[positions, headDim/2]` (`model/rope.ts`). */
+  readonly cos: Value;
+  readonly sin: Value;
+  readonly heads: number;
+  readonly keyHeads: number;
+  readonly headDim: number;
+}
+
+/**
+ * ONNX Runtime's GroupQueryAttention. Present key and value have the past's shape and may share its buffer (the kernel then works
+ * in place). https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention
+ */
+export function groupedQueryAttention(x: CachedAttentionInputs): { readonly output: Value; readonly presentKey: Value; readonly presentValue: Value } {
+  const shape = [...x.query.shape.slice(0, 2), x.heads * x.headDim];
+  const [output, presentKey, presentValue] = x.query.graph.node(
+    'GroupQueryAttention',
+    [x.query, x.key ?? null, x.value ?? null, x.pastKey, x.pastValue, x.lastPosition, x.longest, x.cos, x.sin],
+    [{ dtype: 'float32', shape }, x.pastKey, x.pastValue],
+    { num_heads: x.heads, kv_num_heads: x.keyHeads, do_rotary: 1, rotary_interleaved: 0 },
+    'com.microsoft',
+  );
+  if (!output || !presentKey || !presentValue) throw new GraphError('GroupQueryAttention has three outputs');
+  return { output, presentKey, presentValue };
+}
