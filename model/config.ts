@@ -43,7 +43,7 @@ const configSchema = z.looseObject({
   rope_scaling: ropeSchema.nullish(),
   partial_rotary_factor: z.number().nullish(),
   sliding_window: z.number().nullish(),
-  quantization_config: z.unknown(),
+  quantization_config: z.unknown().optional(),
 });
 
 type RawConfig = z.infer<typeof configSchema>;
