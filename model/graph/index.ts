@@ -8,6 +8,7 @@ export { and, cast, detach, equal, greater, greaterOrEqual, less, lessOrEqual, n
 export { abs, add, clip, div, exp, log, max, min, mul, neg, sigmoid, sqrt, sub, type Operand } from './ops/elementwise.ts';
 export { gather } from './ops/gather.ts';
 export { groupedQueryAttention, type CachedAttentionInputs } from './ops/grouped-query-attention.ts';
+export { causalMask } from './ops/causal-mask.ts';
 export { concat, reshape, reshapeAs, reshapeTo, shapeOf, split, transpose } from './ops/layout.ts';
 export { gemm, matmul } from './ops/matmul.ts';
 export { expandAs, reduceSum, zerosLike } from './ops/reduce.ts';
@@ -15,3 +16,4 @@ export { rmsNorm } from './ops/rms-norm.ts';
 export { rotary } from './ops/rotary.ts';
 export { silu } from './ops/silu.ts';
 export { tokenDistribution } from './ops/token-distribution.ts';
+export { openWeightBlob, type WeightBlob } from './weight-blob.ts';

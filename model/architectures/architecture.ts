@@ -1,0 +1,37 @@
+/** What a model family says about itself. One readable file a family; `index.ts` finds it by name. */
+import type { Value } from '../graph/value.ts';
+import type { ModelConfig } from '../model.ts';
+
+export interface AttentionCall {
+  readonly layer: number;
+  /** `[N, heads·headDim]`, not yet rotated. */
+  readonly query: Value;
+  /** `[N, kvHeads·headDim]`, not yet rotated. */
+  readonly key: Value;
+  readonly value: Value;
+}
+
+/**
+ * What a forward pass is built with. N tokens lie flat, row after row: `N = batch·time`. Training and decoding compile the same
+ * architecture with another `attention` (the whole sequence at once; a key/value cache) and other sources of weights.
+ */
+export interface Forward {
+  readonly config: ModelConfig;
+  /** A tensor by its Hugging Face name. */
+  weight(name: string): Value;
+  /** x Wᵀ with W the `.weight` of a module (`model.layers.0.self_attn.q_proj`), plus what an adapter adds: `[N, in]` → `[N, out]`. See `linear.ts`. */
+  linear(x: Value, module: string): Value;
+  /** → `[N, heads·headDim]`. See `causal-attention.ts`; the engine has one with a cache. */
+  attention(call: AttentionCall): Value;
+}
+
+export interface Architecture {
+  /** Every tensor by its Hugging Face name, with its shape; linear weights are `[out, in]`. */
+  tensors(config: ModelConfig): ReadonlyMap<string, readonly number[]>;
+  /** Last parts of the names of the modules that an adapter may change (`q_proj`), all reached through `Forward.linear`. */
+  readonly adapterTargets: readonly string[];
+  /** Token ids (integers) `[N]` → hidden states before the final norm `[N, hiddenSize]`. */
+  hidden(forward: Forward, tokenIds: Value): Value;
+  /** Hidden states `[M, hiddenSize]` (only the rows that matter) → logits `[M, vocabSize]`. */
+  logits(forward: Forward, hidden: Value): Value;
+}
