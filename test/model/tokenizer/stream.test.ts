@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { createTokenizer } from '../../../model/tokenizer/create.ts';
 
 const fixtures = new URL('../../fixtures/golden/tokenizers/', import.meta.url);
