@@ -72,7 +72,9 @@ CREATE TABLE `rewards` (
 	FOREIGN KEY (`step_id`) REFERENCES `steps`(`id`) ON UPDATE no action ON DELETE no action
 );
 --> statement-breakpoint
-CREATE UNIQUE INDEX `rewards_live` ON `rewards` (`rollout_id`,`ifnull("step_id"`,` '')`,`name`) WHERE "rewards"."superseded_at" is null;--> statement-breakpoint
+CREATE UNIQUE INDEX `rewards_live_rollout` ON `rewards` (`rollout_id`,`name`) WHERE "rewards"."superseded_at" is null and "rewards"."step_id" is null;--> statement-breakpoint
+CREATE UNIQUE INDEX `rewards_live_step` ON `rewards` (`step_id`,`name`) WHERE "rewards"."superseded_at" is null and "rewards"."step_id" is not null;--> statement-breakpoint
+CREATE INDEX `rewards_rollout` ON `rewards` (`rollout_id`);--> statement-breakpoint
 CREATE INDEX `rewards_step` ON `rewards` (`step_id`);--> statement-breakpoint
 CREATE TABLE `rollouts` (
 	`id` text PRIMARY KEY NOT NULL,
@@ -130,12 +132,7 @@ CREATE TABLE `steps` (
 	`dialect` text NOT NULL,
 	`model` text NOT NULL,
 	`response_id` text,
-	`request` blob,
-	`response` blob,
 	`sampling` text,
-	`prompt_ids` blob,
-	`completion_ids` blob,
-	`logprobs` blob,
 	`version_spans` text,
 	`finish_reason` text,
 	`usage` text,
@@ -147,6 +144,11 @@ CREATE TABLE `steps` (
 	`error` text,
 	`created_at` integer NOT NULL,
 	`ended_at` integer,
+	`request` blob,
+	`response` blob,
+	`prompt_ids` blob,
+	`completion_ids` blob,
+	`logprobs` blob,
 	FOREIGN KEY (`rollout_id`) REFERENCES `rollouts`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`attempt_id`) REFERENCES `attempts`(`id`) ON UPDATE no action ON DELETE no action
 );
@@ -154,4 +156,4 @@ CREATE TABLE `steps` (
 CREATE INDEX `steps_rollout` ON `steps` (`rollout_id`,`sequence`);--> statement-breakpoint
 CREATE INDEX `steps_call` ON `steps` (`call_id`);--> statement-breakpoint
 CREATE INDEX `steps_response` ON `steps` (`response_id`);--> statement-breakpoint
-CREATE INDEX `steps_state` ON `steps` (`state`);
+CREATE INDEX `steps_open` ON `steps` (`state`) WHERE "steps"."state" = 'open';

@@ -64,12 +64,7 @@ export const steps = sqliteTable('steps', {
   model: text().notNull(),
   /** The id that the client was given (`chatcmpl-…`). */
   responseId: text('response_id'),
-  request: blob({ mode: 'buffer' }),
-  response: blob({ mode: 'buffer' }),
   sampling: text({ mode: 'json' }).$type<SamplingParams>(),
-  promptIds: blob('prompt_ids', { mode: 'buffer' }),
-  completionIds: blob('completion_ids', { mode: 'buffer' }),
-  logprobs: blob({ mode: 'buffer' }),
   versionSpans: text('version_spans', { mode: 'json' }).$type<VersionSpan[]>(),
   finishReason: text('finish_reason'),
   usage: text({ mode: 'json' }).$type<Usage>(),
@@ -82,11 +77,18 @@ export const steps = sqliteTable('steps', {
   error: text(),
   createdAt: integer('created_at').notNull(),
   endedAt: integer('ended_at'),
+  // The large columns come last: SQLite then reads the small ones without walking a row's overflow pages.
+  /** The call's bodies are kept once, on choice 0. */
+  request: blob({ mode: 'buffer' }),
+  response: blob({ mode: 'buffer' }),
+  promptIds: blob('prompt_ids', { mode: 'buffer' }),
+  completionIds: blob('completion_ids', { mode: 'buffer' }),
+  logprobs: blob({ mode: 'buffer' }),
 }, (t) => [
   index('steps_rollout').on(t.rolloutId, t.sequence),
   index('steps_call').on(t.callId),
   index('steps_response').on(t.responseId),
-  index('steps_state').on(t.state),
+  index('steps_open').on(t.state).where(sql`${t.state} = 'open'`),
 ]);
 
 /** A number given to a rollout or a step. The newest under one (target, name) is live; earlier ones are history. */
@@ -102,7 +104,9 @@ export const rewards = sqliteTable('rewards', {
   createdAt: integer('created_at').notNull(),
   supersededAt: integer('superseded_at'),
 }, (t) => [
-  uniqueIndex('rewards_live').on(t.rolloutId, sql`ifnull(${t.stepId}, '')`, t.name).where(sql`${t.supersededAt} is null`),
+  uniqueIndex('rewards_live_rollout').on(t.rolloutId, t.name).where(sql`${t.supersededAt} is null and ${t.stepId} is null`),
+  uniqueIndex('rewards_live_step').on(t.stepId, t.name).where(sql`${t.supersededAt} is null and ${t.stepId} is not null`),
+  index('rewards_rollout').on(t.rolloutId),
   index('rewards_step').on(t.stepId),
 ]);
 

@@ -1,0 +1,51 @@
+/** How arrays and bodies lie in blobs: int32 and float32 little-endian, zstd-compressed UTF-8. */
+import { endianness } from 'node:os';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { StoreError } from './errors.ts';
+
+/** `[n]` token ids → 4n bytes. */
+export function encodeIds(ids: Int32Array): Buffer {
+  return bytesOf(ids);
+}
+
+/** `[n]` natural log-probs → 4n bytes. */
+export function encodeLogprobs(logprobs: Float32Array): Buffer {
+  return bytesOf(logprobs);
+}
+
+export function decodeIds(blob: Uint8Array): Int32Array {
+  const bytes = alignedBytes(blob);
+  return new Int32Array(bytes.buffer, 0, bytes.byteLength / 4);
+}
+
+export function decodeLogprobs(blob: Uint8Array): Float32Array {
+  const bytes = alignedBytes(blob);
+  return new Float32Array(bytes.buffer, 0, bytes.byteLength / 4);
+}
+
+/** Level 1: bodies are small, and the writer thread's time is worth more than the last few per cent. */
+const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+
+export function compressBody(body: string | Uint8Array): Buffer {
+  return zstdCompressSync(body, compression);
+}
+
+export function decompressBody(blob: Uint8Array): string {
+  return zstdDecompressSync(blob).toString('utf8');
+}
+
+const isLittleEndian = endianness() === 'LE';
+
+/** A view on the array's memory; SQLite copies it when it binds. */
+function bytesOf(array: Int32Array | Float32Array): Buffer {
+  const bytes = Buffer.from(array.buffer, array.byteOffset, array.byteLength);
+  return isLittleEndian ? bytes : Buffer.from(bytes).swap32();
+}
+
+/** A copy that starts at a multiple of four (SQLite's buffers need not), in the machine's byte order. */
+function alignedBytes(blob: Uint8Array): Uint8Array<ArrayBuffer> {
+  if (blob.byteLength % 4 !== 0) throw new StoreError('corrupt', `A blob of 4-byte numbers has ${blob.byteLength} bytes.`);
+  const copy = new Uint8Array(blob);
+  if (!isLittleEndian) Buffer.from(copy.buffer).swap32();
+  return copy;
+}

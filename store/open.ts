@@ -1,0 +1,129 @@
+/** Opening the one database file of a data directory, and the connection that every query module takes. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
+import { StoreError, toStoreError } from './errors.ts';
+import { migrate, requireCurrentSchema } from './migrate.ts';
+import * as schema from './schema.ts';
+
+export type Orm = BetterSQLite3Database<typeof schema>;
+
+export interface OpenOptions {
+  /** Only read; the file must exist and have the current schema. Default false. */
+  readonly readonly?: boolean;
+  /** `process`: commits survive `kill -9` (synchronous NORMAL). `power`: also a loss of power (FULL). Default `process`. */
+  readonly durability?: 'process' | 'power';
+  /** How long a statement waits for another process's lock. Default 10,000. */
+  readonly busyTimeoutMs?: number;
+}
+
+/** One connection. All calls are synchronous. */
+export interface Database extends Disposable {
+  /** Absolute path. */
+  readonly dataDir: string;
+  /** The database file's absolute path. */
+  readonly path: string;
+  readonly sqlite: Sqlite.Database;
+  readonly orm: Orm;
+  /** What `build` makes from this connection (a prepared statement), made once and kept for the connection's life. */
+  prepared<T>(build: (db: Database) => T): T;
+  /**
+   * Runs `work` in a transaction that takes the write lock at once, so that it waits for other writers instead of failing
+   * half-way; inside another transaction, in a savepoint. Throws `StoreError`; a throw rolls back.
+   */
+  write<T>(work: () => T): T;
+  close(): void;
+}
+
+export const databaseFileName = 'fulgurite.db';
+
+/** "FULG", in the file's header: tells our databases from others'. */
+const applicationId = 0x46554c47;
+
+/**
+ * Opens `<dataDir>/fulgurite.db`, makes it when it is missing, and brings its schema up to date. Any number of processes may do
+ * so at once.
+ * @throws StoreError `not_found` (read-only and missing), `not_a_database`, `newer_schema`, `older_schema` (read-only),
+ * `read_only`, `disk_full`, `io_error`, `busy`, `corrupt`.
+ */
+export function openDatabase(dataDir: string, options: OpenOptions = {}): Database {
+  const { readonly = false, durability = 'process', busyTimeoutMs = 10_000 } = options;
+  const directory = resolve(dataDir);
+  const path = join(directory, databaseFileName);
+  if (readonly && !existsSync(path)) throw new StoreError('not_found', `There is no database at ${path}.`);
+  let sqlite: Sqlite.Database | undefined;
+  try {
+    if (!readonly) mkdirSync(directory, { recursive: true });
+    sqlite = new Sqlite(path, { readonly, timeout: busyTimeoutMs });
+    sqlite.pragma('foreign_keys = ON');
+    if (readonly) {
+      requireOurs(sqlite, path);
+      requireCurrentSchema(sqlite, path);
+    } else {
+      sqlite.pragma(`synchronous = ${durability === 'power' ? 'FULL' : 'NORMAL'}`);
+      requireOurs(sqlite, path);
+      enterWalMode(sqlite, busyTimeoutMs);
+      migrate(sqlite, path, applicationId);
+    }
+    return connection(directory, path, sqlite);
+  } catch (error) {
+    sqlite?.close();
+    throw toOpenError(error, path);
+  }
+}
+
+function connection(dataDir: string, path: string, sqlite: Sqlite.Database): Database {
+  const statements = new Map<unknown, unknown>();
+  const db: Database = {
+    dataDir,
+    path,
+    sqlite,
+    orm: drizzle(sqlite, { schema }),
+    prepared<T>(build: (db: Database) => T): T {
+      let statement = statements.get(build);
+      if (statement === undefined) statements.set(build, statement = build(db));
+      return statement as T; // the map holds under `build` only what `build` returned
+    },
+    write<T>(work: () => T): T {
+      try {
+        return sqlite.transaction(work).immediate();
+      } catch (error) {
+        throw toStoreError(error, path);
+      }
+    },
+    close: () => { sqlite.close(); },
+    [Symbol.dispose]: () => { sqlite.close(); },
+  };
+  return db;
+}
+
+/** Reads the header. A database of another program, even an empty-looking one, is never written to. */
+function requireOurs(sqlite: Sqlite.Database, path: string): void {
+  const id = sqlite.pragma('application_id', { simple: true });
+  if (id === applicationId) return;
+  const objects = sqlite.prepare<[], { count: number }>('select count(*) as count from sqlite_schema').get()?.count ?? 0;
+  if (id !== 0 || objects > 0) throw new StoreError('not_a_database', `${path} is a SQLite database, but not Fulgurite's; choose another dataDir.`);
+}
+
+/** Two connections that switch a new file to WAL at once can meet a lock that SQLite's busy timeout does not cover: try again. */
+function enterWalMode(sqlite: Sqlite.Database, busyTimeoutMs: number): void {
+  const deadline = Date.now() + busyTimeoutMs;
+  for (;;) {
+    try {
+      sqlite.pragma('journal_mode = WAL');
+      return;
+    } catch (error) {
+      if (toStoreError(error).code !== 'busy' || Date.now() > deadline) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+/** The file system's own errors (`EACCES`, `EROFS`, `ENOSPC`) get the same codes as SQLite's. */
+function toOpenError(error: unknown, path: string): StoreError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM') return new StoreError('read_only', `${path} cannot be written: ${code}.`, { cause: error });
+  if (code === 'ENOSPC') return new StoreError('disk_full', `The disk is full (${path}).`, { cause: error });
+  return toStoreError(error, path);
+}

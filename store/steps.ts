@@ -1,0 +1,92 @@
+/** Steps as they are read: one policy call's choice, decoded. Writing them is `step-writes.ts`. */
+import { and, asc, eq, getTableColumns, isNotNull, isNull, sql } from 'drizzle-orm';
+import { decodeIds, decodeLogprobs, decompressBody } from './codec.ts';
+import type { Database } from './open.ts';
+import { defaultPageSize, pageOrder, pageStart, toPage, type Page, type PageOptions } from './page.ts';
+import { steps } from './schema.ts';
+import type { StepState } from './transitions.ts';
+
+export type StepRow = typeof steps.$inferSelect;
+
+/** A step with its ids, log-probs and bodies as they were given. */
+export interface Step extends Omit<StepRow, 'request' | 'response' | 'promptIds' | 'completionIds' | 'logprobs'> {
+  /** The client's request body; of the call, so the same for all its choices. */
+  readonly request: string | null;
+  readonly response: string | null;
+  readonly promptIds: Int32Array | null;
+  readonly completionIds: Int32Array | null;
+  /** Behaviour log-probs, natural, one for each completion id. */
+  readonly logprobs: Float32Array | null;
+}
+
+/** Everything of a step but its blobs. */
+export interface StepSummary extends Omit<StepRow, 'request' | 'response' | 'promptIds' | 'completionIds' | 'logprobs'> {
+  readonly promptTokens: number | null;
+  readonly completionTokens: number | null;
+}
+
+export function getStep(db: Database, id: string): Step | undefined {
+  const row = db.orm.select().from(steps).where(eq(steps.id, id)).get();
+  return row === undefined ? undefined : decodeStep(row, row.choice === 0 ? row : callBodies(db, row.callId));
+}
+
+/** The steps of one call by the response id that the client was given, in order of choice; empty when there is none. */
+export function findStepsByResponse(db: Database, responseId: string): StepSummary[] {
+  return db.orm.select(summaryColumns).from(steps).where(eq(steps.responseId, responseId)).orderBy(asc(steps.choice)).all();
+}
+
+export interface StepFilter {
+  readonly rolloutId?: string | undefined;
+  readonly attemptId?: string | undefined;
+  readonly callId?: string | undefined;
+  readonly agent?: string | undefined;
+  readonly state?: StepState | undefined;
+  readonly quarantined?: boolean | undefined;
+}
+
+/** Newest first unless asked otherwise. @throws StoreError `unknown_cursor`. */
+export function listSteps(db: Database, filter: StepFilter & PageOptions = {}): Page<StepSummary> {
+  const { limit = defaultPageSize, order = 'newest' } = filter;
+  const rows = db.orm.select(summaryColumns).from(steps).where(and(
+    filter.rolloutId === undefined ? undefined : eq(steps.rolloutId, filter.rolloutId),
+    filter.attemptId === undefined ? undefined : eq(steps.attemptId, filter.attemptId),
+    filter.callId === undefined ? undefined : eq(steps.callId, filter.callId),
+    filter.agent === undefined ? undefined : eq(steps.agent, filter.agent),
+    filter.state && eq(steps.state, filter.state),
+    filter.quarantined === undefined ? undefined : filter.quarantined ? isNotNull(steps.quarantineReason) : isNull(steps.quarantineReason),
+    pageStart(db, steps, steps.id, filter.after, order),
+  )).orderBy(pageOrder(steps, order)).limit(limit + 1).all();
+  return toPage(rows, limit, (row) => row.id);
+}
+
+/** What is still `open` when the proxy starts was cut off by its end: `crashed`. Returns how many. */
+export function markCrashed(db: Database, at: number = Date.now()): number {
+  return db.write(() => db.orm.update(steps).set({ state: 'crashed', endedAt: at }).where(eq(steps.state, 'open')).run().changes);
+}
+
+export type StepBodies = Pick<StepRow, 'request' | 'response'>;
+
+export function decodeStep(row: StepRow, bodies: StepBodies): Step {
+  return {
+    ...row,
+    request: bodies.request && decompressBody(bodies.request),
+    response: bodies.response && decompressBody(bodies.response),
+    promptIds: row.promptIds && decodeIds(row.promptIds),
+    completionIds: row.completionIds && decodeIds(row.completionIds),
+    logprobs: row.logprobs && decodeLogprobs(row.logprobs),
+  };
+}
+
+/** A call's bodies are kept on its choice 0. */
+export function callBodies(db: Database, callId: string): StepBodies {
+  return db.orm.select({ request: steps.request, response: steps.response }).from(steps)
+    .where(and(eq(steps.callId, callId), eq(steps.choice, 0))).get() ?? { request: null, response: null };
+}
+
+const { request: _request, response: _response, promptIds: _promptIds, completionIds: _completionIds, logprobs: _logprobs, ...smallColumns } =
+  getTableColumns(steps);
+const summaryColumns = {
+  ...smallColumns,
+  promptTokens: sql<number | null>`length(${steps.promptIds}) / 4`,
+  completionTokens: sql<number | null>`length(${steps.completionIds}) / 4`,
+};

@@ -1,0 +1,50 @@
+/** The state machines of the store, as tables, and the one function that enforces them. */
+import { StoreError } from './errors.ts';
+import type { policyStates, rolloutStates, roundStates, stepStates } from './schema.ts';
+
+export type StepState = (typeof stepStates)[number];
+export type RolloutState = (typeof rolloutStates)[number];
+export type RoundState = (typeof roundStates)[number];
+export type PolicyState = (typeof policyStates)[number];
+
+type Transitions<State extends string> = Readonly<Record<State, readonly State[]>>;
+
+export const stepTransitions: Transitions<StepState> = {
+  open: ['complete', 'client_aborted', 'upstream_error', 'truncated', 'crashed'],
+  complete: [],
+  client_aborted: [],
+  upstream_error: [],
+  truncated: [],
+  crashed: [],
+};
+
+/** For rollouts and their attempts. */
+export const rolloutTransitions: Transitions<RolloutState> = {
+  running: ['succeeded', 'failed', 'timed_out', 'cancelled'],
+  succeeded: [],
+  failed: [],
+  timed_out: [],
+  cancelled: [],
+};
+
+export const roundTransitions: Transitions<RoundState> = {
+  requested: ['running', 'failed'],
+  running: ['published', 'promoted', 'empty', 'failed'],
+  published: ['promoted', 'rejected'],
+  promoted: [],
+  rejected: [],
+  empty: [],
+  failed: [],
+};
+
+/** A promoted version stays promoted when another one becomes current: it can be gone back to. */
+export const policyTransitions: Transitions<PolicyState> = {
+  candidate: ['promoted', 'rejected'],
+  promoted: [],
+  rejected: [],
+};
+
+/** @throws StoreError `illegal_transition`. */
+export function requireTransition<State extends string>(table: Transitions<State>, what: string, from: State, to: State): void {
+  if (!table[from].includes(to)) throw new StoreError('illegal_transition', `${what} is ${from} and cannot become ${to}.`);
+}

@@ -1,0 +1,165 @@
+/**
+ * The main thread's end of the writer thread. Commands are committed in the order of `write` calls, in groups: all that queue
+ * up while a commit runs go into the next one.
+ */
+import { Worker } from 'node:worker_threads';
+import type { CommandArgument, CommandName, CommandResult, PostedCommand } from './commands.ts';
+import { StoreError } from './errors.ts';
+import type { OpenOptions } from './open.ts';
+import type { FromWriter, PlainOutcome, ToWriter, WriterData } from './writer-thread.ts';
+
+export interface WriterOptions extends Omit<OpenOptions, 'readonly'> {
+  readonly dataDir: string;
+  /** Commands that may wait for their commit; default 8,192. */
+  readonly maxQueuedCommands?: number;
+  /** Bytes of bodies and arrays that may wait; default 64 MiB. */
+  readonly maxQueuedBytes?: number;
+  /** Called once if the thread dies by itself; every waiting and later `write` then fails with `writer_failed`. */
+  readonly onFailure?: (error: StoreError) => void;
+}
+
+export interface WriterStats {
+  readonly queuedCommands: number;
+  readonly queuedBytes: number;
+  /** Since the start. */
+  readonly commands: number;
+  readonly commits: number;
+}
+
+export interface StoreWriter extends AsyncDisposable {
+  /**
+   * The promise resolves when the command is committed, and rejects with a `StoreError` when it failed (alone). Throws at once,
+   * before anything is queued: `queue_full` (never for `completeSteps`: a step that was opened can always be completed),
+   * `writer_failed`, `closed`. Arrays are copied; the caller may go on using them.
+   *
+   * `openSteps` need not be awaited: its `completeSteps` comes after it, and fails when it failed.
+   */
+  write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>): Promise<CommandResult<Name>>;
+  stats(): WriterStats;
+  /** Commits what waits, then ends the thread. */
+  close(): Promise<void>;
+}
+
+interface Waiting {
+  readonly bytes: number;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: StoreError) => void;
+}
+
+/** Opens (and makes, and migrates) the database in the writer thread. @throws StoreError as `openDatabase` does. */
+export async function startWriter(options: WriterOptions): Promise<StoreWriter> {
+  const { maxQueuedCommands = 8192, maxQueuedBytes = 64 * 1024 * 1024, onFailure, ...workerData } = options;
+  const worker = startThread(workerData);
+  await whenReady(worker);
+
+  const waiting = new Map<number, Waiting>();
+  let outbox: PostedCommand[] = [];
+  let lastId = 0;
+  let queuedBytes = 0;
+  let commits = 0;
+  let ending: StoreError | undefined;
+
+  const settle = (outcome: PlainOutcome): void => {
+    const command = waiting.get(outcome.id);
+    if (command === undefined) return;
+    waiting.delete(outcome.id);
+    queuedBytes -= command.bytes;
+    if ('error' in outcome) command.reject(new StoreError(outcome.error.code, outcome.error.message));
+    else command.resolve(outcome.result);
+  };
+  const fail = (cause: unknown): void => {
+    if (ending !== undefined && waiting.size === 0) return;
+    ending = new StoreError('writer_failed', `The store writer ended unexpectedly: ${cause instanceof Error ? cause.message : String(cause)}.`, { cause });
+    for (const command of waiting.values()) command.reject(ending);
+    waiting.clear();
+    queuedBytes = 0;
+    onFailure?.(ending);
+  };
+  worker.on('message', (message: FromWriter) => {
+    if (message.type !== 'committed') return;
+    commits++;
+    for (const outcome of message.outcomes) settle(outcome);
+  });
+  worker.on('error', fail);
+  const exited = new Promise<void>((resolve) => {
+    worker.on('exit', (code) => {
+      fail(`exit code ${code}`);
+      resolve();
+    });
+  });
+
+  // One message for all commands of a turn of the event loop: a message costs more than a command.
+  const flush = (): void => {
+    if (outbox.length === 0) return;
+    const batch: ToWriter = outbox;
+    outbox = [];
+    worker.postMessage(batch, []);
+  };
+
+  const writer: StoreWriter = {
+    write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>): Promise<CommandResult<Name>> {
+      if (ending !== undefined) throw ending;
+      const bytes = payloadBytes(argument);
+      if (name !== 'completeSteps' && (waiting.size >= maxQueuedCommands || queuedBytes + bytes > maxQueuedBytes)) {
+        throw new StoreError('queue_full', 'The store cannot keep up; try again in a moment.');
+      }
+      const id = ++lastId;
+      queuedBytes += bytes;
+      const committed = new Promise<unknown>((resolve, reject) => { waiting.set(id, { bytes, resolve, reject }); });
+      if (outbox.length === 0) setImmediate(flush);
+      outbox.push({ id, name, argument: ownBytes(argument) });
+      if (name === 'openSteps') committed.catch(() => undefined); // its completion reports the failure, see `write`
+      return committed as Promise<CommandResult<Name>>; // the thread answers a command with that command's result
+    },
+    stats: () => ({ queuedCommands: waiting.size, queuedBytes, commands: lastId, commits }),
+    async close(): Promise<void> {
+      if (ending === undefined) {
+        ending = new StoreError('closed', 'The store writer is closed.');
+        flush();
+        worker.postMessage(null satisfies ToWriter, []);
+      }
+      await exited;
+    },
+    [Symbol.asyncDispose]: () => writer.close(),
+  };
+  return writer;
+}
+
+function startThread(workerData: WriterData): Worker {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return new Worker(new URL(`./writer-thread.${extension}`, import.meta.url), { workerData, name: 'store-writer' });
+}
+
+function whenReady(worker: Worker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.once('message', (message: FromWriter) => {
+      if (message.type === 'refused') reject(new StoreError(message.error.code, message.error.message));
+      else resolve();
+    });
+    worker.once('error', reject);
+  });
+}
+
+/** Bytes of the strings and arrays of a command's rows: what its waiting costs in memory. */
+function payloadBytes(argument: unknown): number {
+  let bytes = 0;
+  for (const row of Array.isArray(argument) ? argument : [argument]) {
+    for (const value of Object.values(row ?? {})) {
+      if (typeof value === 'string') bytes += value.length;
+      else if (ArrayBuffer.isView(value)) bytes += value.byteLength;
+    }
+  }
+  return bytes;
+}
+
+/** A view on a part of a larger buffer would be posted with all of that buffer: give it its own bytes first. */
+function ownBytes(argument: unknown): unknown {
+  if (!Array.isArray(argument)) return argument;
+  return argument.map((row: object) => Object.fromEntries(Object.entries(row).map(([key, value]) =>
+    [key, value instanceof Uint8Array || value instanceof Int32Array || value instanceof Float32Array ? compact(value) : value])));
+}
+
+function compact(view: Uint8Array | Int32Array | Float32Array): ArrayBufferView {
+  if (view.byteLength === view.buffer.byteLength) return view;
+  return view instanceof Uint8Array ? Uint8Array.prototype.slice.call(view) : view.slice();
+}
