@@ -1,0 +1,84 @@
+/** Do the trainer and whoever sampled agree on the log-probs? If not, ratios and gradients are about another policy. */
+import { mergeSteps, planMicroBatches } from './batch.ts';
+import type { TrainingStep } from './experience.ts';
+import type { Learner } from './learner.ts';
+
+export interface Mismatch {
+  readonly tokens: number;
+  /** Mean and largest |recomputed − recorded| log-prob, nats. */
+  readonly meanAbsolute: number;
+  readonly maxAbsolute: number;
+  /** k3 estimate (joschu.net/blog/kl-approx.html) of KL(recorded, recomputed), nats a token. */
+  readonly kl: number;
+  /** Pearson's, 1 when all recorded log-probs are equal. */
+  readonly correlation: number;
+}
+
+/** @param recorded `[n]`, recomputed `[n]` log-probs of the same tokens */
+export function compareLogprobs(recorded: ArrayLike<number>, recomputed: ArrayLike<number>): Mismatch {
+  const n = recorded.length;
+  let absolute = 0;
+  let maxAbsolute = 0;
+  let kl = 0;
+  const sums = { x: 0, y: 0, xx: 0, yy: 0, xy: 0 };
+  for (let i = 0; i < n; i++) {
+    const x = recorded[i] ?? NaN;
+    const y = recomputed[i] ?? NaN;
+    const difference = Math.abs(y - x);
+    absolute += difference;
+    // Math.max would pass over NaN only by accident of its argument order; this keeps it.
+    if (!(difference <= maxAbsolute)) maxAbsolute = difference;
+    kl += Math.expm1(y - x) - (y - x);
+    sums.x += x;
+    sums.y += y;
+    sums.xx += x * x;
+    sums.yy += y * y;
+    sums.xy += x * y;
+  }
+  const covariance = n * sums.xy - sums.x * sums.y;
+  const spread = Math.sqrt(Math.max(0, n * sums.xx - sums.x ** 2) * Math.max(0, n * sums.yy - sums.y ** 2));
+  return { tokens: n, meanAbsolute: n === 0 ? 0 : absolute / n, maxAbsolute, kl: n === 0 ? 0 : kl / n, correlation: spread === 0 ? 1 : covariance / spread };
+}
+
+/** The steps that can be compared with `version`: every token was sampled by it. Evenly spread over the given ones, at most `limit`. */
+export function comparableSteps<S extends TrainingStep>(steps: readonly S[], version: number, limit: number): S[] {
+  const own = steps.filter((step) => step.versionSpans.every((span) => span.version === version));
+  const stride = Math.max(1, own.length / limit);
+  return Array.from({ length: Math.min(limit, own.length) }, (_, i) => own[Math.floor(i * stride)]).filter((step) => step !== undefined);
+}
+
+/** Recomputes the log-probs of the steps' completions with the learner's parameters as they are. Null when there are no steps. */
+export async function measureMismatch(learner: Learner, steps: readonly TrainingStep[], tokensPerMicroBatch: number, inputs: readonly string[]): Promise<Mismatch | null> {
+  if (steps.length === 0) return null;
+  const recorded: number[] = [];
+  const recomputed: number[] = [];
+  // The forward pass ignores the loss's inputs, but the graph's feeds have to be there.
+  const zeros = Object.fromEntries(inputs.map((name) => [name, () => 0]));
+  for (const { batch, tokens, stepOfEntry, tokenOfEntry } of planMicroBatches(mergeSteps(steps), tokensPerMicroBatch, zeros)) {
+    const { logprobs } = await learner.forward(batch);
+    for (let m = 0; m < tokens; m++) {
+      recorded.push(steps[stepOfEntry[m] ?? -1]?.behaviourLogprobs[tokenOfEntry[m] ?? -1] ?? NaN);
+      recomputed.push(logprobs[m] ?? NaN);
+    }
+  }
+  return compareLogprobs(recorded, recomputed);
+}
+
+/** Past `trainer.maxLogprobMismatch`. */
+export class MismatchError extends Error {
+  readonly mismatch: Mismatch;
+  constructor(mismatch: Mismatch, version: number, limit: number) {
+    super(
+      `The trainer's log-probs differ from the recorded ones by ${mismatch.meanAbsolute.toPrecision(3)} nats a token on average (largest ${mismatch.maxAbsolute.toPrecision(3)}, `
+      + `over ${mismatch.tokens} tokens of version ${version}); the limit trainer.maxLogprobMismatch is ${limit}. Check that the policy was sampled from the same weights as trainer.method and `
+      + 'backend.model name, with the same adapter and at the recorded temperature, and that nothing (penalties, grammar, quantized weights) changed its distribution.',
+    );
+    this.name = 'MismatchError';
+    this.mismatch = mismatch;
+  }
+}
+
+/** @throws MismatchError */
+export function requireAgreement(mismatch: Mismatch, version: number, limit: number): void {
+  if (!(mismatch.meanAbsolute <= limit)) throw new MismatchError(mismatch, version, limit);
+}
