@@ -1,4 +1,4 @@
-/** Attention over a key/value cache, for decoding. One fused kernel that also rotates q and k; it has no gradient. */
+/** Attention over a key/value cache, for decoding. One fused kernel that can also rotate q and k; it has no gradient. */
 import { GraphError, type Value } from '../value.ts';
 
 export interface CachedAttentionInputs {
@@ -16,9 +16,11 @@ export interface CachedAttentionInputs {
   readonly lastPosition: Value;
   /** int32 `[]`: the longest row's tokens after this step. */
   readonly longest: Value;
-  /** `[positions, headDim/2]` (`model/rope.ts`). */
-  readonly cos: Value;
-  readonly sin: Value;
+  /**
+   * `[positions, headDim/2]` each (`model/rope.ts`): the kernel rotates q and k by their positions. Only where headDim is a multiple
+   * of 16; null: they come rotated.
+   */
+  readonly rotation: { readonly cos: Value; readonly sin: Value } | null;
   readonly heads: number;
   readonly keyHeads: number;
   readonly headDim: number;
@@ -32,9 +34,9 @@ export function groupedQueryAttention(x: CachedAttentionInputs): { readonly outp
   const shape = [...x.query.shape.slice(0, 2), x.heads * x.headDim];
   const [output, presentKey, presentValue] = x.query.graph.node(
     'GroupQueryAttention',
-    [x.query, x.key ?? null, x.value ?? null, x.pastKey, x.pastValue, x.lastPosition, x.longest, x.cos, x.sin],
+    [x.query, x.key ?? null, x.value ?? null, x.pastKey, x.pastValue, x.lastPosition, x.longest, ...(x.rotation ? [x.rotation.cos, x.rotation.sin] : [])],
     [{ dtype: 'float32', shape }, x.pastKey, x.pastValue],
-    { num_heads: x.heads, kv_num_heads: x.keyHeads, do_rotary: 1, rotary_interleaved: 0 },
+    { num_heads: x.heads, kv_num_heads: x.keyHeads, do_rotary: Number(x.rotation !== null), rotary_interleaved: 0 },
     'com.microsoft',
   );
   if (!output || !presentKey || !presentValue) throw new GraphError('GroupQueryAttention has three outputs');
