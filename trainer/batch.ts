@@ -63,47 +63,42 @@ export type TokenInputs = Readonly<Record<string, (step: number, token: number) 
 
 export interface PlannedMicroBatch {
   readonly batch: MicroBatch;
-  /** Entry m (of the first `tokens`) is token `tokenOfEntry[m]` of step `stepOfEntry[m]`; the entries after are padding. */
-  readonly tokens: number;
+  /** Entry m of the batch's M is token `tokenOfEntry[m]` of the completion of step `stepOfEntry[m]`. */
   readonly stepOfEntry: Int32Array;
   readonly tokenOfEntry: Int32Array;
 }
 
 /**
- * Packs rows, longest first, into micro-batches of at most `maxTokens` padded tokens (a row longer than that stands alone).
- * Shapes are static for the graphs and few: time in steps of an eighth of an octave, batch a power of two, and one number of trained
- * tokens for all micro-batches of a shape. Padding entries have weight 0, position 0 and target 0; padding rows are token 0.
+ * Packs rows, longest first (what does not fit fails at once), into micro-batches of at most `maxTokens` padded tokens; a row longer
+ * than that stands alone. Rows of like length meet, so little is padding. Padding is token 0 at a row's end, where no trained token sees it.
  */
 export function planMicroBatches(rows: readonly Row[], maxTokens: number, inputs: TokenInputs): PlannedMicroBatch[] {
   const longestFirst = [...rows].sort((a, b) => b.tokenIds.length - a.tokenIds.length);
-  const plans: { rows: Row[]; time: number; batch: number; shape: string }[] = [];
+  const plans: PlannedMicroBatch[] = [];
   for (let from = 0; from < longestFirst.length; ) {
     const time = paddedLength(longestFirst[from]?.tokenIds.length ?? 0);
-    const fit = powerOfTwoFloor(maxTokens / time);
-    const members = longestFirst.slice(from, from + fit);
-    const batch = powerOfTwoCeil(members.length);
-    plans.push({ rows: members, time, batch, shape: `${batch}x${time}` });
+    const members = longestFirst.slice(from, from + Math.max(1, Math.floor(maxTokens / time)));
+    plans.push(fill(members, time, inputs));
     from += members.length;
   }
-  const capacities = new Map<string, number>();
-  for (const { rows, shape } of plans) capacities.set(shape, Math.max(capacities.get(shape) ?? 0, paddedLength(trainedTokens(rows))));
-  return plans.map((plan) => fill(plan.rows, plan.batch, plan.time, capacities.get(plan.shape) ?? 0, inputs));
+  return plans;
 }
 
-/** Rounds up to a multiple of max(32, an eighth of the largest power of two below): at most 12.5 % padding past 256. */
+/** Rounds up to a multiple of max(16, an eighth of the largest power of two below), so that there are few different lengths to prepare for. */
 export function paddedLength(length: number): number {
-  const unit = Math.max(32, powerOfTwoFloor(length) / 8);
+  const unit = Math.max(16, 2 ** Math.floor(Math.log2(Math.max(1, length))) / 8);
   return Math.ceil(length / unit) * unit;
 }
 
-function fill(rows: readonly Row[], batch: number, time: number, capacity: number, inputs: TokenInputs): PlannedMicroBatch {
-  const tokenIds = new Int32Array(batch * time);
-  const positions = new Int32Array(capacity);
-  const targets = new Int32Array(capacity);
-  const temperature = new Float32Array(capacity).fill(1);
-  const stepOfEntry = new Int32Array(capacity).fill(-1);
-  const tokenOfEntry = new Int32Array(capacity).fill(-1);
-  const columns = Object.entries(inputs).map(([name, value]) => ({ name, value, data: new Float32Array(capacity) }));
+function fill(rows: readonly Row[], time: number, inputs: TokenInputs): PlannedMicroBatch {
+  const trained = rows.reduce((sum, row) => sum + trainedTokens(row), 0);
+  const tokenIds = new Int32Array(rows.length * time);
+  const positions = new Int32Array(trained);
+  const targets = new Int32Array(trained);
+  const temperature = new Float32Array(trained);
+  const stepOfEntry = new Int32Array(trained);
+  const tokenOfEntry = new Int32Array(trained);
+  const columns = Object.entries(inputs).map(([name, value]) => ({ name, value, data: new Float32Array(trained) }));
   let entry = 0;
   for (const [b, row] of rows.entries()) {
     tokenIds.set(row.tokenIds, b * time);
@@ -120,11 +115,11 @@ function fill(rows: readonly Row[], batch: number, time: number, capacity: numbe
     }
   }
   const perToken = Object.fromEntries(columns.map(({ name, data }) => [name, data]));
-  return { batch: { batch, time, tokenIds, positions, targets, temperature, perToken }, tokens: entry, stepOfEntry, tokenOfEntry };
+  return { batch: { batch: rows.length, time, tokenIds, positions, targets, temperature, perToken }, stepOfEntry, tokenOfEntry };
 }
 
-function trainedTokens(rows: readonly Row[]): number {
-  return rows.reduce((sum, row) => sum + row.segments.reduce((own, segment) => own + segment.length, 0), 0);
+export function trainedTokens(row: Row): number {
+  return row.segments.reduce((sum, segment) => sum + segment.length, 0);
 }
 
 function longest<T extends { tokenIds: Int32Array }>(rows: readonly T[]): T | undefined {
@@ -140,12 +135,4 @@ function concatenate(a: Int32Array, b: Int32Array): Int32Array {
   out.set(a);
   out.set(b, a.length);
   return out;
-}
-
-function powerOfTwoFloor(n: number): number {
-  return 2 ** Math.floor(Math.log2(Math.max(1, n)));
-}
-
-function powerOfTwoCeil(n: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, n)));
 }

@@ -48,16 +48,14 @@ export function comparableSteps<S extends TrainingStep>(steps: readonly S[], ver
 }
 
 /** Recomputes the log-probs of the steps' completions with the learner's parameters as they are. Null when there are no steps. */
-export async function measureMismatch(learner: Learner, steps: readonly TrainingStep[], tokensPerMicroBatch: number, inputs: readonly string[]): Promise<Mismatch | null> {
+export async function measureMismatch(learner: Learner, steps: readonly TrainingStep[], tokensPerMicroBatch: number): Promise<Mismatch | null> {
   if (steps.length === 0) return null;
   const recorded: number[] = [];
   const recomputed: number[] = [];
-  // The forward pass ignores the loss's inputs, but the graph's feeds have to be there.
-  const zeros = Object.fromEntries(inputs.map((name) => [name, () => 0]));
-  for (const { batch, tokens, stepOfEntry, tokenOfEntry } of planMicroBatches(mergeSteps(steps), tokensPerMicroBatch, zeros)) {
+  for (const { batch, stepOfEntry, tokenOfEntry } of planMicroBatches(mergeSteps(steps), tokensPerMicroBatch, {})) {
     const { logprobs } = await learner.forward(batch);
-    for (let m = 0; m < tokens; m++) {
-      recorded.push(steps[stepOfEntry[m] ?? -1]?.behaviourLogprobs[tokenOfEntry[m] ?? -1] ?? NaN);
+    for (const [m, step] of stepOfEntry.entries()) {
+      recorded.push(steps[step]?.behaviourLogprobs[tokenOfEntry[m] ?? -1] ?? NaN);
       recomputed.push(logprobs[m] ?? NaN);
     }
   }

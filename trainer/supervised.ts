@@ -1,5 +1,5 @@
 /** Supervised learning with the round's own parts: next-token cross-entropy on the tokens of a loss mask. */
-import { planMicroBatches, type Row, type Segment } from './batch.ts';
+import { planMicroBatches, type Row, type Segment, trainedTokens } from './batch.ts';
 import type { Learner } from './learner.ts';
 import { accumulate, AdamW, type AdamWOptions, clipByGlobalNorm, cosineWithWarmup } from './optimizer.ts';
 import { seededRandom, shuffled } from './random.ts';
@@ -51,7 +51,7 @@ export async function trainSupervised(options: SupervisedOptions): Promise<Super
   let progress: SupervisedProgress = { step: 0, steps, loss: 0, tokens: 0, learningRate: 0, gradNorm: 0 };
   for (let step = 0; step < steps; step++) {
     const chosen = Array.from({ length: Math.min(options.batchSize, rows.length) }, draws);
-    const tokens = chosen.reduce((sum, row) => sum + row.segments.reduce((own, segment) => own + segment.length, 0), 0);
+    const tokens = chosen.reduce((sum, row) => sum + trainedTokens(row), 0);
     const gradients = new Map<string, Float32Array>();
     let loss = 0;
     for (const { batch } of planMicroBatches(chosen, options.tokensPerMicroBatch, { weight: () => 1 / tokens })) {
