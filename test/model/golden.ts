@@ -1,0 +1,46 @@
+/** The stored PyTorch results of test/fixtures/golden/models. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseModelConfig } from '../../model/config.ts';
+import type { ModelConfig } from '../../model/model.ts';
+import { readSafetensors, type SafetensorsFile } from '../../model/weights/safetensors.ts';
+
+export interface Golden {
+  readonly directory: string;
+  readonly config: ModelConfig;
+  readonly weights: SafetensorsFile;
+  readonly results: SafetensorsFile;
+  readonly lossOf: (block: string) => number;
+  readonly temperature: number;
+}
+
+export function openGolden(name: string, layout: 'config.json' | 'config.v4.json' = 'config.json'): Golden {
+  const directory = fileURLToPath(new URL(`../fixtures/golden/models/${name}/`, import.meta.url));
+  const numbers: Record<string, { loss: { value: number } }> & { temperature: number } = JSON.parse(readFileSync(`${directory}golden.json`, 'utf8'));
+  return {
+    directory,
+    config: parseModelConfig(JSON.parse(readFileSync(directory + layout, 'utf8')), layout),
+    weights: readSafetensors(`${directory}model.safetensors`),
+    results: readSafetensors(`${directory}golden.safetensors`),
+    lossOf: (block) => numbers[block]?.loss.value ?? Number.NaN,
+    temperature: numbers.temperature,
+  };
+}
+
+export function maxAbsDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  assert.equal(actual.length, expected.length);
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const difference = Math.abs((actual[i] ?? 0) - (expected[i] ?? 0));
+    worst = difference > worst || Number.isNaN(difference) ? difference : worst;
+  }
+  return worst;
+}
+
+export function assertClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
+  const worst = maxAbsDifference(actual, expected);
+  assert.ok(worst <= tolerance, `${what}: off by ${worst}, tolerance ${tolerance}`);
+}
+
+export const maxAbs = (values: Float32Array): number => values.reduce((worst, value) => Math.max(worst, Math.abs(value)), 0);

@@ -1,0 +1,69 @@
+/** The graph that the embedded learner runs: forward, the loss, and backward, for any batch, time and number of trained tokens. */
+import { architectures, type Forward } from '../../model/architectures/index.ts';
+import { causalAttention } from '../../model/architectures/causal-attention.ts';
+import { linear, type LoraValues } from '../../model/architectures/linear.ts';
+import { gather, Graph, gradients, reshape, tokenDistribution, type Value } from '../../model/graph/index.ts';
+import type { ModelConfig } from '../../model/model.ts';
+import type { LossFn } from '../learner.ts';
+
+/** Where the tensors of a forward pass come from. */
+export interface TensorSource {
+  readonly weight: (graph: Graph, name: string) => Value;
+  /** A module's adapter, if it has one. */
+  readonly lora: (graph: Graph, module: string) => LoraValues | undefined;
+  /** Input names of the trainable tensors. */
+  readonly parameters: readonly string[];
+}
+
+export const gradientName = (parameter: string): string => `gradient.${parameter}`;
+/** The prefix keeps a loss's inputs apart from the graph's own. */
+export const perTokenName = (name: string): string => `token.${name}`;
+
+/**
+ * Inputs: `token_ids` int32 `[batch, time]`, `cos` and `sin` `[time, headDim/2]`, `positions` and `targets` int32 `[M]`,
+ * `inverse_temperature` `[M]`, the loss's per-token inputs, and the parameters by name. Outputs: `logprob` and `entropy` `[M]`,
+ * and with a loss `loss` `[]` and a gradient per parameter.
+ */
+export function buildTrainingGraph(config: ModelConfig, source: TensorSource, loss: LossFn | null): Graph {
+  const graph = new Graph();
+  const tokenIds = graph.input('token_ids', 'int32', ['batch', 'time']);
+  const cos = graph.input('cos', 'float32', ['time', config.headDim / 2]);
+  const sin = graph.input('sin', 'float32', ['time', config.headDim / 2]);
+  const positions = graph.input('positions', 'int32', ['M']);
+  const targets = graph.input('targets', 'int32', ['M']);
+  const inverseTemperature = graph.input('inverse_temperature', 'float32', ['M']);
+  const weight = memoized((name) => source.weight(graph, name));
+  const forward: Forward = {
+    config,
+    weight,
+    linear: (x, module) => linear(x, weight(`${module}.weight`), source.lora(graph, module)),
+    attention: causalAttention(config, { tokenIds, cos, sin }),
+  };
+
+  const architecture = architectures[config.architecture];
+  const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
+  const logits = architecture.logits(forward, gather(hidden, positions));
+  const { logprob, entropy } = tokenDistribution(logits, targets, inverseTemperature);
+  graph.output('logprob', logprob);
+  graph.output('entropy', entropy);
+  if (loss) {
+    const perToken = memoized((name) => graph.input(perTokenName(name), 'float32', ['M']));
+    const { loss: scalar } = loss({ graph, logprob, entropy, perToken });
+    graph.output('loss', scalar);
+    const inputs = new Map(graph.inputs.map((input) => [input.name, input]));
+    const parameters = source.parameters.flatMap((name) => inputs.get(name) ?? []);
+    gradients(scalar, parameters).forEach((gradient, i) => graph.output(gradientName(parameters[i]?.name ?? ''), gradient));
+  }
+  return graph;
+}
+
+function memoized(make: (name: string) => Value): (name: string) => Value {
+  const made = new Map<string, Value>();
+  return (name) => {
+    const known = made.get(name);
+    if (known) return known;
+    const value = make(name);
+    made.set(name, value);
+    return value;
+  };
+}
