@@ -24,10 +24,14 @@ export function decodeLogprobs(blob: Uint8Array): Float32Array {
 }
 
 /** Level 1: bodies are small, and the writer thread's time is worth more than the last few per cent. */
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const level = { [constants.ZSTD_c_compressionLevel]: 1 };
+/** The most that zstd adds to bytes that it cannot compress, with room to spare (ZSTD_compressBound). */
+const zstdOverhead = 1024;
 
 export function compressBody(body: string | Uint8Array): Buffer {
-  return zstdCompressSync(body, compression);
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  // One output buffer of about the right size instead of zlib's 16 KiB: most bodies are smaller, and each call allocates it.
+  return zstdCompressSync(bytes, { params: level, chunkSize: Math.ceil(bytes.byteLength * 1.01) + zstdOverhead });
 }
 
 export function decompressBody(blob: Uint8Array): string {

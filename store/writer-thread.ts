@@ -14,7 +14,7 @@ export type FromWriter =
 /** Errors lose their class on the way between threads. */
 export type PlainError = { readonly code: StoreErrorCode; readonly message: string };
 export type PlainOutcome = { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: PlainError };
-export interface WriterData extends OpenOptions { readonly dataDir: string }
+export interface WriterData extends Omit<OpenOptions, 'readonly'> { readonly dataDir: string }
 
 /** Commands in one transaction at most: bounds how long the first of them waits for its answer. */
 const maxGroup = 512;
@@ -30,8 +30,8 @@ try {
   post({ type: 'refused', error: { code, message } });
 }
 
-function serve({ dataDir, ...options }: WriterData): void {
-  const db = openDatabase(dataDir, options);
+function serve({ dataDir, durability, busyTimeoutMs }: WriterData): void {
+  const db = openDatabase(dataDir, { durability, busyTimeoutMs });
   port.on('message', (first: ToWriter) => {
     let ended = first === null;
     const waiting: PostedCommand[] = [...first ?? []];

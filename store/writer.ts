@@ -5,11 +5,10 @@
 import { Worker } from 'node:worker_threads';
 import type { CommandArgument, CommandName, CommandResult, PostedCommand } from './commands.ts';
 import { StoreError } from './errors.ts';
-import type { OpenOptions } from './open.ts';
+import { payloadBytes, withOwnBytes } from './payload.ts';
 import type { FromWriter, PlainOutcome, ToWriter, WriterData } from './writer-thread.ts';
 
-export interface WriterOptions extends Omit<OpenOptions, 'readonly'> {
-  readonly dataDir: string;
+export interface WriterLimits {
   /** Commands that may wait for their commit; default 8,192. */
   readonly maxQueuedCommands?: number;
   /** Bytes of bodies and arrays that may wait; default 64 MiB. */
@@ -17,6 +16,8 @@ export interface WriterOptions extends Omit<OpenOptions, 'readonly'> {
   /** Called once if the thread dies by itself; every waiting and later `write` then fails with `writer_failed`. */
   readonly onFailure?: (error: StoreError) => void;
 }
+
+export interface WriterOptions extends WriterData, WriterLimits {}
 
 export interface WriterStats {
   readonly queuedCommands: number;
@@ -48,10 +49,21 @@ interface Waiting {
 
 /** Opens (and makes, and migrates) the database in the writer thread. @throws StoreError as `openDatabase` does. */
 export async function startWriter(options: WriterOptions): Promise<StoreWriter> {
-  const { maxQueuedCommands = 8192, maxQueuedBytes = 64 * 1024 * 1024, onFailure, ...workerData } = options;
+  const { onFailure: _, ...workerData } = options; // a function cannot be posted
   const worker = startThread(workerData);
   await whenReady(worker);
+  return connectWriter(worker, options);
+}
 
+/** The thread alone; it posts `ready` or `refused`. */
+export function startThread(workerData: WriterData): Worker {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return new Worker(new URL(`./writer-thread.${extension}`, import.meta.url), { workerData, name: 'store-writer' });
+}
+
+/** The writer over a thread that is ready. */
+export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter {
+  const { maxQueuedCommands = 8192, maxQueuedBytes = 64 * 1024 * 1024, onFailure } = limits;
   const waiting = new Map<number, Waiting>();
   let outbox: PostedCommand[] = [];
   let lastId = 0;
@@ -107,7 +119,7 @@ export async function startWriter(options: WriterOptions): Promise<StoreWriter> 
       queuedBytes += bytes;
       const committed = new Promise<unknown>((resolve, reject) => { waiting.set(id, { bytes, resolve, reject }); });
       if (outbox.length === 0) setImmediate(flush);
-      outbox.push({ id, name, argument: ownBytes(argument) });
+      outbox.push({ id, name, argument: withOwnBytes(argument) });
       if (name === 'openSteps') committed.catch(() => undefined); // its completion reports the failure, see `write`
       return committed as Promise<CommandResult<Name>>; // the thread answers a command with that command's result
     },
@@ -125,41 +137,14 @@ export async function startWriter(options: WriterOptions): Promise<StoreWriter> 
   return writer;
 }
 
-function startThread(workerData: WriterData): Worker {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return new Worker(new URL(`./writer-thread.${extension}`, import.meta.url), { workerData, name: 'store-writer' });
-}
-
-function whenReady(worker: Worker): Promise<void> {
+/** @throws StoreError what the thread met when it opened the database; `writer_failed` if it could not start. */
+export function whenReady(worker: Worker): Promise<void> {
   return new Promise((resolve, reject) => {
     worker.once('message', (message: FromWriter) => {
       if (message.type === 'refused') reject(new StoreError(message.error.code, message.error.message));
       else resolve();
     });
     worker.once('error', reject);
+    worker.once('exit', () => { reject(new StoreError('writer_failed', 'The store writer ended before it was ready.')); });
   });
-}
-
-/** Bytes of the strings and arrays of a command's rows: what its waiting costs in memory. */
-function payloadBytes(argument: unknown): number {
-  let bytes = 0;
-  for (const row of Array.isArray(argument) ? argument : [argument]) {
-    for (const value of Object.values(row ?? {})) {
-      if (typeof value === 'string') bytes += value.length;
-      else if (ArrayBuffer.isView(value)) bytes += value.byteLength;
-    }
-  }
-  return bytes;
-}
-
-/** A view on a part of a larger buffer would be posted with all of that buffer: give it its own bytes first. */
-function ownBytes(argument: unknown): unknown {
-  if (!Array.isArray(argument)) return argument;
-  return argument.map((row: object) => Object.fromEntries(Object.entries(row).map(([key, value]) =>
-    [key, value instanceof Uint8Array || value instanceof Int32Array || value instanceof Float32Array ? compact(value) : value])));
-}
-
-function compact(view: Uint8Array | Int32Array | Float32Array): ArrayBufferView {
-  if (view.byteLength === view.buffer.byteLength) return view;
-  return view instanceof Uint8Array ? Uint8Array.prototype.slice.call(view) : view.slice();
 }
