@@ -25,3 +25,13 @@ export interface ChatTemplate {
   /** @throws ChatTemplateError with the template's own message where it raises. */
   render(options: RenderOptions): string;
 }
+
+export class ChatTemplateError extends Error {
+  /** `invalid_template`: it cannot be parsed. `render_failed`: it refused these messages, or they are not what it can read. */
+  readonly code: 'invalid_template' | 'render_failed';
+  constructor(code: ChatTemplateError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ChatTemplateError';
+    this.code = code;
+  }
+}
