@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { architectures } from './architectures/index.ts';
+import { architectureOf } from './architectures/index.ts';
 import { ModelError } from './error.ts';
 import type { ModelConfig, Tensor } from './model.ts';
 import { readSafetensors, writeSafetensors } from './weights/safetensors.ts';
@@ -62,7 +62,7 @@ export function createAdapter(model: ModelConfig, config: LoraConfig, random: ()
 
 /** The modules that `targets` name, with the shapes `[out, in]` of their weights. @throws ModelError `invalid_config` */
 function targetModules(model: ModelConfig, targets: readonly string[]): ReadonlyMap<string, readonly [number, number]> {
-  const architecture = architectures[model.architecture];
+  const architecture = architectureOf(model);
   for (const target of targets) {
     if (!architecture.adapterTargets.includes(target)) throw new ModelError('invalid_config', `LoRA target "${target}" is not a linear layer of ${model.architecture}; choose from ${architecture.adapterTargets.join(', ')}.`);
   }

@@ -3,5 +3,8 @@ import type { ModelConfig } from '../model.ts';
 import type { Architecture } from './architecture.ts';
 import { llama } from './llama.ts';
 
-export const architectures: Readonly<Record<ModelConfig['architecture'], Architecture>> = { llama };
+const architectures: Readonly<Record<ModelConfig['architecture'], Architecture>> = { llama };
+
+export const architectureOf = (config: ModelConfig): Architecture => architectures[config.architecture];
+
 export type { Architecture, AttentionCall, Forward } from './architecture.ts';

@@ -1,7 +1,7 @@
 /** The learner that needs nothing installed: emits ONNX graphs and runs them with onnxruntime-node on the CPU. */
 import * as ort from 'onnxruntime-node';
 import { adapterTensors, loraScale, peftName, type Adapter } from '../../model/adapter.ts';
-import { architectures } from '../../model/architectures/index.ts';
+import { architectureOf } from '../../model/architectures/index.ts';
 import { openWeightBlob } from '../../model/graph/index.ts';
 import type { Model, Tensor, Weights } from '../../model/model.ts';
 import { ropeTables } from '../../model/rope.ts';
@@ -14,8 +14,8 @@ export interface EmbeddedLearnerOptions {
   readonly trainable:
     /** The adapter's own tensors are trained in place; the base weights stay frozen. */
     | { readonly kind: 'adapter'; readonly adapter: Adapter }
-    /** Every tensor is trained, starting from these weights (the model's own, or a published policy's), which are copied. */
-    | { readonly kind: 'full'; readonly start: Weights };
+    /** Every tensor is trained, starting from copies of these weights (a published policy's; default: the model's own). */
+    | { readonly kind: 'full'; readonly start?: Weights };
   readonly loss: LossFn;
   /** 0: as many as there are cores. Other numbers of threads may give other last bits. */
   readonly threads: number;
@@ -35,7 +35,7 @@ interface Trainable {
  * The same batch and parameters give the same bytes.
  * @throws GraphError if the loss can't be differentiated
  */
-export async function openEmbeddedLearner(options: EmbeddedLearnerOptions): Promise<Learner> {
+export async function createEmbeddedLearner(options: EmbeddedLearnerOptions): Promise<Learner> {
   const { config } = options.model;
   const { parameters, source, directory } = await prepare(options);
   const tensors = new Map([...parameters].map(([name, { data, shape }]) => [name, new ort.Tensor('float32', data, shape)]));
@@ -94,8 +94,9 @@ async function prepare({ model, trainable, cacheDir }: EmbeddedLearnerOptions): 
     };
     return { parameters, source, directory: blob.directory };
   }
-  const shapes = architectures[model.config.architecture].tensors(model.config);
-  const parameters = new Map([...shapes].map(([name, shape]) => [name, { shape, data: trainable.start.read(name).data.slice() }]));
+  const shapes = architectureOf(model.config).tensors(model.config);
+  const start = trainable.start ?? model.weights;
+  const parameters = new Map([...shapes].map(([name, shape]) => [name, { shape, data: start.read(name).data.slice() }]));
   const source: TensorSource = {
     parameters: [...parameters.keys()],
     weight: (graph, name) => graph.input(name, 'float32', shapes.get(name) ?? []),

@@ -1,5 +1,5 @@
 /** The graph that the embedded learner runs: forward, the loss, and backward, for any batch, time and number of trained tokens. */
-import { architectures, type Forward } from '../../model/architectures/index.ts';
+import { architectureOf, type Forward } from '../../model/architectures/index.ts';
 import { causalAttention } from '../../model/architectures/causal-attention.ts';
 import { linear, type LoraValues } from '../../model/architectures/linear.ts';
 import { gather, Graph, gradients, reshape, tokenDistribution, type Value } from '../../model/graph/index.ts';
@@ -40,7 +40,7 @@ export function buildTrainingGraph(config: ModelConfig, source: TensorSource, lo
     attention: causalAttention(config, { tokenIds, cos, sin }),
   };
 
-  const architecture = architectures[config.architecture];
+  const architecture = architectureOf(config);
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
   const logits = architecture.logits(forward, gather(hidden, positions));
   const { logprob, entropy } = tokenDistribution(logits, targets, inverseTemperature);

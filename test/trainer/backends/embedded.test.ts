@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { readAdapter } from '../../../model/adapter.ts';
-import { mul, neg, reduceSum, where, greater } from '../../../model/graph/index.ts';
-import { openEmbeddedLearner, type EmbeddedLearnerOptions } from '../../../trainer/backends/embedded.ts';
+import { mul, neg, reduceSum } from '../../../model/graph/index.ts';
+import { createEmbeddedLearner, type EmbeddedLearnerOptions } from '../../../trainer/backends/embedded.ts';
 import type { LossFn, MicroBatch } from '../../../trainer/learner.ts';
 import { assertClose, maxAbs, openGolden, type Golden } from '../../model/golden.ts';
 
@@ -47,7 +47,7 @@ const optionsFor = (golden: Golden, trainable: EmbeddedLearnerOptions['trainable
 
 async function checkBlock(golden: Golden, block: string, trainable: EmbeddedLearnerOptions['trainable']): Promise<void> {
   const tolerance = block === 'base' ? 5e-5 : 1e-4;
-  const learner = await openEmbeddedLearner(optionsFor(golden, trainable));
+  const learner = await createEmbeddedLearner(optionsFor(golden, trainable));
   const { batch, at } = goldenBatch(golden, 1);
   const expected = (name: string): Float32Array => { const all = golden.results.read(`${block}/${name}`).data; return Float32Array.from(at, (i) => all[i] ?? Number.NaN); };
   const result = await learner.forwardBackward(batch);
