@@ -1,41 +1,41 @@
-/**
- * Who is calling, and what they may do (DESIGN: keys have scopes). Configured keys are compared in constant time; keys minted for a
- * rollout are found by their SHA-256, so a comparison never depends on the secret itself.
- */
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+/** Who is calling, and what they may do. Keys come from the configuration (compared in constant time) or were minted by the store. */
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { ApiError } from './errors.ts';
 
+export type Scope = 'agent' | 'admin' | 'metrics';
+
 /** `keyHash` tells callers apart (trajectory inference); it is null for a caller without a key. */
 export type Principal =
   | { readonly kind: 'open'; readonly keyHash: string | null }
-  | { readonly kind: 'configured'; readonly keyHash: string; readonly scope: 'agent' | 'admin' | 'metrics' }
+  | { readonly kind: 'scoped'; readonly keyHash: string; readonly scope: Scope }
   | { readonly kind: 'rollout'; readonly keyHash: string; readonly rolloutId: string };
 
 export interface ConfiguredKey {
   /** The secret, or `env:NAME`. */
   readonly key: string;
-  readonly scope: 'agent' | 'admin' | 'metrics';
+  readonly scope: Scope;
 }
 
 export interface AuthOptions {
   readonly keys: readonly ConfiguredKey[];
-  /** The rollout that a minted key's SHA-256 belongs to, or null. */
-  findRolloutKey(keyHash: string): string | null;
+  /** A minted key by its secret (store `lookupKey`); undefined when it is unknown, revoked or expired. */
+  findMinted(secret: string): { readonly scope: Scope | 'rollout'; readonly rolloutId: string | null } | undefined;
   readonly env: NodeJS.ProcessEnv;
 }
 
-const mintedPrefix = 'fk_';
+/** How the keys that the store mints begin. */
+const mintedPrefix = 'sk-fg-';
 
 export class Auth {
-  readonly #keys: readonly { readonly digest: Buffer; readonly scope: ConfiguredKey['scope'] }[];
-  readonly #findRolloutKey: AuthOptions['findRolloutKey'];
+  readonly #keys: readonly { readonly digest: Buffer; readonly scope: Scope }[];
+  readonly #findMinted: AuthOptions['findMinted'];
 
   /** @throws Error naming the variable when an `env:NAME` key is not set. */
   constructor(options: AuthOptions) {
     this.#keys = options.keys.map(({ key, scope }) => ({ digest: Buffer.from(sha256(secretOf(key, options.env)), 'hex'), scope }));
-    this.#findRolloutKey = options.findRolloutKey;
+    this.#findMinted = options.findMinted;
   }
 
   /** @throws ApiError 401 `invalid_api_key` for a wrong key, or for none where one is needed. */
@@ -47,24 +47,25 @@ export class Auth {
     }
     const keyHash = sha256(key);
     if (key.startsWith(mintedPrefix)) {
-      const rolloutId = this.#findRolloutKey(keyHash);
-      if (rolloutId !== null) return { kind: 'rollout', keyHash, rolloutId };
+      const minted = this.#findMinted(key);
+      if (minted?.rolloutId != null) return { kind: 'rollout', keyHash, rolloutId: minted.rolloutId };
+      if (minted !== undefined && minted.scope !== 'rollout') return { kind: 'scoped', keyHash, scope: minted.scope };
     }
     const digest = Buffer.from(keyHash, 'hex');
-    let scope: ConfiguredKey['scope'] | null = null;
+    let scope: Scope | null = null;
     // Every key is compared, so that the time taken says nothing about which one matched.
     for (const candidate of this.#keys) if (timingSafeEqual(candidate.digest, digest)) scope = candidate.scope;
-    if (scope !== null) return { kind: 'configured', keyHash, scope };
+    if (scope !== null) return { kind: 'scoped', keyHash, scope };
     // Clients insist on sending some key; on an open server any will do, unless it is one of ours gone stale.
     if (this.#keys.length === 0 && !key.startsWith(mintedPrefix)) return { kind: 'open', keyHash };
-    throw new ApiError(401, `Incorrect API key provided: ${key.slice(0, 5)}…. Check OPENAI_API_KEY against the server's configured keys.`, { code: 'invalid_api_key' });
+    throw new ApiError(401, `Incorrect API key provided: ${key.slice(0, 6)}…. Check OPENAI_API_KEY against the server's configured keys.`, { code: 'invalid_api_key' });
   }
 }
 
 /** @throws ApiError 403 `insufficient_scope`. */
-export function requireScope(principal: Principal, need: 'agent' | 'admin' | 'metrics'): void {
+export function requireScope(principal: Principal, need: Scope): void {
   if (principal.kind === 'open') return;
-  if (principal.kind === 'configured' && (principal.scope === 'admin' || principal.scope === need)) return;
+  if (principal.kind === 'scoped' && (principal.scope === 'admin' || principal.scope === need)) return;
   if (principal.kind === 'rollout' && need === 'agent') return;
   const has = principal.kind === 'rollout' ? `rollout:${principal.rolloutId}` : principal.scope;
   throw new ApiError(403, `This key has the scope "${has}", and this endpoint needs "${need}". Use a key with that scope.`, { code: 'insufficient_scope' });
@@ -86,12 +87,6 @@ export function refuseOpenBind(host: string, keys: readonly ConfiguredKey[]): vo
 function isLoopback(host: string): boolean {
   if (host === 'localhost' || host === '::1') return true;
   return isIP(host) === 4 && host.startsWith('127.');
-}
-
-/** A new key for one rollout: the secret to show once, and the hash to keep. */
-export function mintKey(): { readonly secret: string; readonly hash: string } {
-  const secret = mintedPrefix + randomBytes(24).toString('base64url');
-  return { secret, hash: sha256(secret) };
 }
 
 function presentedKey(headers: IncomingHttpHeaders): string | null {

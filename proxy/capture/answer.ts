@@ -21,7 +21,7 @@ export function answersOfBody(body: unknown): Map<number, Message> {
 export function answersOfChunks(chunks: readonly string[]): Map<number, Message> {
   const answers = new Map<number, { role: string; content: string | null; tool_calls?: ToolCall[] }>();
   for (const chunk of chunks) {
-    for (const choice of choicesOf(JSON.parse(chunk))) {
+    for (const choice of choicesOf(parseChunk(chunk))) {
       const index = indexOf(choice);
       const answer = answers.get(index) ?? { role: 'assistant', content: null };
       answers.set(index, answer);
@@ -34,6 +34,15 @@ export function answersOfChunks(chunks: readonly string[]): Map<number, Message>
     }
   }
   return answers;
+}
+
+/** A server may send what is not JSON; it passes, and says nothing. */
+export function parseChunk(chunk: string): unknown {
+  try {
+    return JSON.parse(chunk);
+  } catch {
+    return null;
+  }
 }
 
 function addToolCall(calls: ToolCall[], delta: Record<string, unknown>): void {

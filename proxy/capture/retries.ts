@@ -8,8 +8,8 @@ import { BoundedMap } from './bounded-map.ts';
 const windowMs = 60_000;
 const maxFailures = 10_000;
 
-/** Where a failed call stood. */
-export interface FailedCall {
+/** Where a call stands in its trajectory. */
+export interface CallPosition {
   readonly callId: string;
   readonly rolloutId: string;
   readonly attemptId: string;
@@ -17,7 +17,7 @@ export interface FailedCall {
 }
 
 interface Failure {
-  readonly call: FailedCall;
+  readonly call: CallPosition;
   readonly at: number;
 }
 
@@ -30,12 +30,12 @@ export class RetryIndex {
   }
 
   /** Call when a call fails. `fingerprint` is the hash of the caller, its rollout if it names one, and the body. */
-  failed(fingerprint: string, call: FailedCall): void {
+  failed(fingerprint: string, call: CallPosition): void {
     this.#failures.set(fingerprint, { call, at: this.#now() });
   }
 
   /** The failed call that this one tries again, or null. Each failure is answered by one retry. */
-  take(fingerprint: string): FailedCall | null {
+  take(fingerprint: string): CallPosition | null {
     const failure = this.#failures.get(fingerprint);
     if (failure === undefined) return null;
     this.#failures.delete(fingerprint);
