@@ -3,7 +3,7 @@ import type { ModelConfig } from '../model.ts';
 import type { Architecture } from './architecture.ts';
 import { llama } from './llama.ts';
 
-const architectures: Readonly<Record<ModelConfig['architecture'], Architecture>> = { llama };
+export const architectures: Readonly<Record<ModelConfig['architecture'], Architecture>> = { llama };
 
 export const architectureOf = (config: ModelConfig): Architecture => architectures[config.architecture];
 
