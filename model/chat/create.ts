@@ -1,4 +1,5 @@
 /** Chat templates as transformers renders them (`chat_template_utils.render_jinja_template`): trim_blocks, lstrip_blocks, `tojson` without escapes. */
+import type { TemplateSources } from './choose.ts';
 import { PYTHON_FUNCTIONS, parseTemplate } from './python.ts';
 import { ChatTemplateError, type ChatTemplate, type RenderOptions } from './template.ts';
 
@@ -11,14 +12,15 @@ export interface SpecialTokens {
  * @param special what the template sees as `bos_token` and `eos_token`
  * @throws ChatTemplateError `invalid_template`
  */
-export function createChatTemplate(source: string, special: SpecialTokens): ChatTemplate {
-  const template = parseOrExplain(source);
+export function createChatTemplate({ plain, withTools }: TemplateSources, special: SpecialTokens): ChatTemplate {
+  const template = parseOrExplain(plain);
+  const toolTemplate = withTools === undefined ? template : parseOrExplain(withTools);
   const named: Record<string, unknown> = {};
   if (special.bosToken !== null) named['bos_token'] = special.bosToken;
   if (special.eosToken !== null) named['eos_token'] = special.eosToken;
   return {
-    source,
-    usesTools: /\btools\b/.test(source),
+    source: plain,
+    usesTools: /\btools\b/.test(withTools ?? plain),
     render(options) {
       const variables = {
         ...named,
@@ -29,12 +31,21 @@ export function createChatTemplate(source: string, special: SpecialTokens): Chat
         documents: null,
         add_generation_prompt: options.addGenerationPrompt,
       };
-      const text = renderOrExplain(() => template.render(variables));
+      const text = renderOrExplain(() => (options.tools?.length ? toolTemplate : template).render(variables));
       refuseJoinedObject(text, options);
       return text;
     },
   };
 }
+
+/** Of a model that has none: base models, mostly. */
+export const noChatTemplate: ChatTemplate = {
+  source: '',
+  usesTools: false,
+  render() {
+    throw new ChatTemplateError('render_failed', 'This model has no chat template, so it cannot read messages; configure one with chatTemplate.');
+  },
+};
 
 function parseOrExplain(source: string): ReturnType<typeof parseTemplate> {
   try {

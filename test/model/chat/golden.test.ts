@@ -37,7 +37,7 @@ for (const name of new Set(golden.cases.map((c) => c.template))) {
     const templates = new Map<string, ChatTemplate>();
     for (const { conversation, tokenizer: kind, kwargs, text, ids, error } of golden.cases.filter((c) => c.template === name)) {
       const tokenizer = tokenizerOf(kind);
-      const template = templates.get(kind) ?? createChatTemplate(read(`chat/templates/${name}.jinja`), tokenizer);
+      const template = templates.get(kind) ?? createChatTemplate({ plain: read(`chat/templates/${name}.jinja`) }, tokenizer);
       templates.set(kind, template);
       const { messages, tools } = golden.conversations[conversation] ?? assert.fail();
       const { add_generation_prompt: addGenerationPrompt, ...variables } = kwargs;
