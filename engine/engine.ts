@@ -1,5 +1,30 @@
 /** The embedded engine as the proxy sees it. Speaks token ids only. */
 
+/** How an engine is started (`startEngine` in client.ts). */
+export interface EngineOptions {
+  /** A Hugging Face directory, a `.gguf` file, or the id of a model in the HF_HOME cache, as `openModel` takes it. */
+  readonly model: string;
+  /** Where emitted graphs and float32 weights are kept; safe to delete while nothing runs. */
+  readonly cacheDir: string;
+  /** Longest prompt + completion, in tokens; the model's own limit caps it. */
+  readonly maxContext: number;
+  /** Sequences decoded at once, over all policy versions. */
+  readonly maxRows: number;
+  /** Requests that may wait for a row; more get `queue_full`. */
+  readonly maxQueue: number;
+  /** Threads of one decode step; 0: as many as there are cores. */
+  readonly threads: number;
+  /** What a running request does when the current policy changes. A request pinned to a version always stays on it. */
+  readonly swap: 'finish' | 'cross';
+  /**
+   * Projections that adapters are expected on (`q_proj`), so that the first adapter needs no new session; empty where none will
+   * come. Adapters on others are taken too.
+   */
+  readonly adapterTargets: readonly string[];
+  /** Seeds requests that bring no seed of their own; without it they draw one at random. */
+  readonly seed?: number;
+}
+
 export interface SamplingOptions {
   /** 0 is greedy (argmax). */
   readonly temperature: number;
@@ -80,7 +105,10 @@ export interface Engine {
   loadPolicy(files: PolicyFiles): Promise<void>;
   /** New requests go to this version from the next decode step on. Running ones finish on theirs, or cross over, as configured. */
   setCurrent(version: number): Promise<void>;
-  /** Frees a version once its last request has ended. */
+  /**
+   * Takes no new requests for this version and frees it once its last request has ended and another version is current. Resolves
+   * as soon as that is noted: nobody has to wait for a long stream. Version 0, the base model, is never freed.
+   */
   unloadPolicy(version: number): Promise<void>;
   stats(): Promise<EngineStats>;
   close(): Promise<void>;

@@ -71,10 +71,11 @@ export function rowsInUse({ prefilling, lanes }: Pick<SchedulerState, 'prefillin
   return lanes.reduce((sum, { rows }) => sum + rows, prefilling ? 1 : 0);
 }
 
-export type Refusal = { readonly code: 'queue_full' | 'context_length_exceeded'; readonly message: string };
+export type Refusal = { readonly code: 'queue_full' | 'context_length_exceeded' | 'engine_failed'; readonly message: string };
 
 /** Why a request can't be taken in, or null. A prompt must leave room for one token. */
 export function refusal(promptTokens: number, waiting: number, limits: Limits): Refusal | null {
+  if (promptTokens === 0) return { code: 'engine_failed', message: 'The prompt has no tokens; there is nothing to continue.' };
   if (promptTokens >= limits.maxContext) {
     return {
       code: 'context_length_exceeded',

@@ -1,0 +1,322 @@
+/** Continuous batching: asks the scheduler what is next and does it, one action at a time. Owns every request and every row. */
+import { EngineError, type EngineOptions, type EngineStats, type GenerateRequest } from './engine.ts';
+import { Lane, type Job, type Row } from './lane.ts';
+import type { KvShape } from './kv.ts';
+import type { Policy } from './policy.ts';
+import type { Failure, RequestEvent } from './protocol.ts';
+import type { RunInput } from './runner.ts';
+import { uniform } from './random.ts';
+import { NoDistributionError, sample } from './sampler.ts';
+import { FRESH_ROUND, nextAction, refusal, tokenLimit, type Limits, type Round } from './scheduler.ts';
+
+export interface BatcherParts {
+  readonly base: Policy;
+  readonly shape: KvShape;
+  readonly limits: Limits;
+  readonly swap: EngineOptions['swap'];
+  /** A seed for each request that brings none. */
+  readonly drawSeed: () => number;
+  /** Milliseconds, on the clock of `submittedMs`. */
+  readonly now: () => number;
+  readonly emit: (id: number, event: RequestEvent) => void;
+}
+
+interface Waiting {
+  readonly id: number;
+  readonly request: GenerateRequest;
+  readonly submittedMs: number;
+}
+
+export class Batcher {
+  readonly #parts: BatcherParts;
+  readonly #lanes = new Map<number, Lane>();
+  #current: Lane;
+  #waiting: Waiting[] = [];
+  /** Jobs with choices that have no row yet, oldest first. */
+  #unstarted: Job[] = [];
+  #round: Round = FRESH_ROUND;
+  #promptTokens = 0;
+  #completionTokens = 0;
+  #decodeSteps = 0;
+
+  constructor(parts: BatcherParts) {
+    this.#parts = parts;
+    this.#current = this.addPolicy(parts.base);
+  }
+
+  submit(id: number, request: GenerateRequest, submittedMs: number): void {
+    const refused = refusal(request.promptTokenIds.length, this.#waiting.length, this.#parts.limits) ?? this.#unknown(request.version);
+    if (refused) this.#parts.emit(id, { type: 'failed', error: refused });
+    else this.#waiting.push({ id, request, submittedMs });
+  }
+
+  /** Forgets a request and frees its rows; one that has ended is none. */
+  abort(id: number): void {
+    this.#waiting = this.#waiting.filter((waiting) => waiting.id !== id);
+    this.#unstarted = this.#unstarted.filter((job) => job.id !== id);
+    for (const lane of this.#lanes.values()) {
+      if (lane.reading?.job.id === id) lane.stopReading();
+      for (let slot = lane.rows.length - 1; slot >= 0; slot--) if (lane.rows[slot]?.job.id === id) lane.remove(slot);
+    }
+    this.#release();
+  }
+
+  /** @throws EngineError `engine_failed` when there is one already */
+  addPolicy(policy: Policy): Lane {
+    if (this.#lanes.has(policy.version)) throw new EngineError('engine_failed', `Version ${policy.version} is loaded already.`);
+    const lane = new Lane(policy, this.#parts.shape, this.#parts.limits.maxContext);
+    this.#lanes.set(policy.version, lane);
+    return lane;
+  }
+
+  /** Whether a version is loaded; one that was about to be freed is kept after all. */
+  keep(version: number): boolean {
+    const lane = this.#lanes.get(version);
+    if (lane) lane.isRetiring = false;
+    return lane !== undefined;
+  }
+
+  /** @throws EngineError `unknown_version` */
+  setCurrent(version: number): void {
+    const lane = this.#laneOf(version);
+    this.#current = lane;
+    if (this.#parts.swap === 'cross') {
+      const follows = (job: Job) => job.request.version === null;
+      for (const other of this.#lanes.values()) if (other !== lane) lane.takeFrom(other, follows);
+    }
+    this.#release();
+  }
+
+  /** The base model stays: it is what one can always roll back to, and its session is the adapters' too. @throws EngineError `unknown_version` */
+  retire(version: number): void {
+    this.#laneOf(version).isRetiring = version !== this.#parts.base.version;
+    this.#release();
+  }
+
+  stats(): EngineStats {
+    const lanes = [...this.#lanes.values()];
+    return {
+      running: lanes.reduce((sum, lane) => sum + lane.rows.length + (lane.reading ? 1 : 0), 0),
+      waiting: this.#waiting.length,
+      currentVersion: this.#current.policy.version,
+      loadedVersions: [...this.#lanes.keys()],
+      kvBytes: lanes.reduce((sum, lane) => sum + lane.cache.bytes, 0),
+      promptTokens: this.#promptTokens,
+      completionTokens: this.#completionTokens,
+      decodeSteps: this.#decodeSteps,
+    };
+  }
+
+  /** Does one thing. False: there was nothing to do. */
+  async step(): Promise<boolean> {
+    const reader = this.#reader();
+    const action = nextAction({
+      waiting: this.#waiting,
+      prefilling: reader?.reading ? { id: reader.reading.job.id, done: reader.reading.done, length: reader.reading.job.request.promptTokenIds.length } : null,
+      unstarted: this.#unstarted,
+      lanes: Array.from(this.#lanes.values(), (lane) => ({ version: lane.policy.version, rows: lane.rows.length })),
+      round: this.#round,
+    }, this.#parts.limits);
+    switch (action.type) {
+      case 'idle': return false;
+      case 'nextRound': this.#round = FRESH_ROUND; break;
+      case 'admit': this.#admit(); break;
+      case 'start': this.#start(); break;
+      case 'prefill': await this.#prefill(action.from, action.to); break;
+      case 'decode': await this.#decode(this.#laneOf(action.version)); break;
+    }
+    this.#release();
+    return true;
+  }
+
+  #admit(): void {
+    const next = this.#waiting.shift();
+    if (!next) return;
+    const { id, request } = next;
+    const { limits, drawSeed, emit, now } = this.#parts;
+    const lane = request.version === null ? this.#current : this.#laneOf(request.version);
+    const job: Job = {
+      id, request, seed: request.sampling.seed ?? drawSeed(),
+      tokenLimit: tokenLimit(request.promptTokenIds.length, request.maxTokens, limits),
+      unstarted: request.n, open: request.n, prompt: null,
+    };
+    emit(id, { type: 'started', queueMs: now() - next.submittedMs });
+    this.#withMemory(job, () => { lane.read(job); });
+  }
+
+  /** Reads a piece of the prompt; after its last piece the first choice begins. */
+  async #prefill(from: number, to: number): Promise<void> {
+    const lane = this.#reader();
+    const reading = lane?.reading;
+    if (!lane || !reading) return;
+    const { job } = reading;
+    const tokenIds = job.request.promptTokenIds.subarray(from, to);
+    const logits = await this.#run(lane, [job], { tokenIds, batch: 1, pasts: Int32Array.of(from), cache: lane.cache, slot: lane.rows.length });
+    if (!logits) return;
+    reading.done = to;
+    this.#promptTokens += to - from;
+    this.#round = { ...this.#round, prefilled: this.#round.prefilled + to - from };
+    if (to < job.request.promptTokenIds.length) return;
+    job.prompt = { logits: logits.slice(), version: lane.policy.version };
+    lane.finishReading(newRow(job));
+    if (job.unstarted > 0) this.#unstarted.push(job);
+    this.#begin(lane, lane.rows.length - 1);
+  }
+
+  /** Another choice of a prompt that was read gets a row of its own, with a copy of the prompt from a sibling. */
+  #start(): void {
+    const job = this.#unstarted[0];
+    if (!job) return;
+    for (const lane of this.#lanes.values()) {
+      const sibling = lane.rows.findIndex((row) => row.job === job);
+      if (sibling < 0) continue;
+      this.#withMemory(job, () => {
+        lane.add(newRow(job), lane.cache, sibling);
+        this.#begin(lane, lane.rows.length - 1);
+      });
+      this.#dropStarted();
+      return;
+    }
+  }
+
+  async #decode(lane: Lane): Promise<void> {
+    this.#round = { ...this.#round, decoded: [...this.#round.decoded, lane.policy.version] };
+    this.#growFor(lane);
+    const { rows, cache, policy } = lane;
+    if (rows.length === 0) return;
+    const logits = await this.#run(lane, rows.map(({ job }) => job), {
+      tokenIds: Int32Array.from(rows, (row) => row.lastToken), batch: rows.length,
+      pasts: Int32Array.from(rows, (row) => row.length), cache, slot: 0,
+    });
+    if (!logits) return;
+    this.#decodeSteps++;
+    const vocab = logits.length / rows.length;
+    // Every row is longer by what this step appended, before any of them ends and another is moved into its slot.
+    for (const row of rows) row.length++;
+    for (const [index, row] of [...rows].entries()) {
+      const slot = lane.rows.indexOf(row);
+      if (slot < 0) continue; // its request failed with a sibling
+      if (this.#sample(row, logits.subarray(index * vocab, (index + 1) * vocab), policy.version)) this.#endRow(lane, slot);
+    }
+    this.#dropStarted();
+  }
+
+  /** Runs the model. Null: it failed, and with it these jobs; the engine itself goes on. */
+  async #run(lane: Lane, jobs: readonly Job[], input: RunInput): Promise<Float32Array | null> {
+    try {
+      return await lane.policy.run(input);
+    } catch (error) {
+      const message = `Version ${lane.policy.version} could not be run: ${error instanceof Error ? error.message : String(error)}`;
+      for (const job of new Set(jobs)) this.#fail(job, { code: 'engine_failed', message });
+      return null;
+    }
+  }
+
+  /** Draws a choice's first token. */
+  #begin(lane: Lane, slot: number): void {
+    const row = lane.rows[slot];
+    const prompt = row?.job.prompt;
+    if (row && prompt && this.#sample(row, prompt.logits, prompt.version)) this.#endRow(lane, slot);
+  }
+
+  /** A row that ended goes on as the next choice of its request, from the prompt that it holds already, or leaves. */
+  #endRow(lane: Lane, slot: number): void {
+    const { job } = lane.rows[slot] ?? {};
+    if (job && job.unstarted > 0) {
+      lane.rows[slot] = newRow(job);
+      this.#begin(lane, slot);
+    } else {
+      lane.remove(slot);
+    }
+  }
+
+  /** Samples and reports one token. True: the choice has ended. */
+  #sample(row: Row, logits: Float32Array, version: number): boolean {
+    const { job, choice } = row;
+    const { sampling, topLogprobs, stopTokenIds } = job.request;
+    const { emit } = this.#parts;
+    let token;
+    try {
+      token = sample(logits, sampling, uniform(job.seed, choice, row.sampled), topLogprobs);
+    } catch (error) {
+      if (!(error instanceof NoDistributionError)) throw error;
+      this.#fail(job, { code: 'engine_failed', message: `Version ${version}: ${error.message}.` });
+      return false;
+    }
+    row.lastToken = token.id;
+    row.sampled++;
+    this.#completionTokens++;
+    emit(job.id, { type: 'token', choice, token: { ...token, version } });
+    const reason = stopTokenIds.includes(token.id) ? 'stop' : row.sampled >= job.tokenLimit ? 'length' : null;
+    if (!reason) return false;
+    emit(job.id, { type: 'finished', choice, reason });
+    if (--job.open === 0) emit(job.id, { type: 'done' });
+    return true;
+  }
+
+  /** Room for one more position in every row; where memory ends, the rows that need it fail and the others go on. */
+  #growFor(lane: Lane): void {
+    const longest = Math.max(...lane.rows.map(({ length }) => length));
+    try {
+      lane.reserve(lane.rows.length, longest + 1);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      const starved = new Set(lane.rows.filter((row) => row.length >= lane.cache.positions).map(({ job }) => job));
+      for (const job of starved) this.#fail(job, outOfMemory);
+    }
+  }
+
+  #withMemory(job: Job, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#fail(job, outOfMemory);
+    }
+  }
+
+  #fail(job: Job, error: Failure): void {
+    this.abort(job.id);
+    this.#parts.emit(job.id, { type: 'failed', error });
+  }
+
+  #dropStarted(): void {
+    this.#unstarted = this.#unstarted.filter((job) => job.unstarted > 0);
+  }
+
+  #reader(): Lane | undefined {
+    for (const lane of this.#lanes.values()) if (lane.reading) return lane;
+    return undefined;
+  }
+
+  #unknown(version: number | null): Failure | null {
+    if (version === null) return null;
+    const lane = this.#lanes.get(version);
+    if (lane && !lane.isRetiring) return null;
+    return { code: 'unknown_version', message: `Policy version ${version} is not loaded; loaded are ${[...this.#lanes.keys()].join(', ')}.` };
+  }
+
+  #laneOf(version: number): Lane {
+    const lane = this.#lanes.get(version);
+    if (lane) return lane;
+    throw new EngineError('unknown_version', `Policy version ${version} is not loaded; loaded are ${[...this.#lanes.keys()].join(', ')}.`);
+  }
+
+  /** Frees retired versions that nothing refers to any more. */
+  #release(): void {
+    for (const [version, lane] of this.#lanes) {
+      const isPinned = this.#waiting.some(({ request }) => request.version === version);
+      if (!lane.isRetiring || lane === this.#current || !lane.isEmpty || isPinned) continue;
+      this.#lanes.delete(version);
+      lane.policy.release();
+    }
+  }
+}
+
+const outOfMemory: Failure = { code: 'out_of_memory', message: 'There is no memory for the keys and values of this request. Lower maxContext or maxRows, or send shorter prompts.' };
+
+function newRow(job: Job): Row {
+  const choice = job.request.n - job.unstarted;
+  job.unstarted--;
+  return { job, choice, length: job.request.promptTokenIds.length, sampled: 0, lastToken: -1 };
+}

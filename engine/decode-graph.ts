@@ -1,0 +1,110 @@
+/**
+ * The graph of one step: new tokens of every row in, logits after each row's last token out, keys and values appended to the cache
+ * in place. The same graph reads a prompt (batch 1, many tokens) and decodes (many rows, one token).
+ */
+import { architectures, type Forward } from '../model/architectures/index.ts';
+import { linear } from '../model/architectures/linear.ts';
+import { encodeModel, gather, Graph, groupedQueryAttention, concat, reshape, reshapeTo, shapeOf, type Value } from '../model/graph/index.ts';
+import type { WeightBlob } from '../model/graph/weight-blob.ts';
+import type { ModelConfig } from '../model/model.ts';
+import { ropeTables } from '../model/rope.ts';
+import { withStop } from './no-copy.ts';
+
+/** Names of the graph's inputs and outputs; those of the cache count from 0 in the order of `KvCache.buffers`. */
+export const names = {
+  /** int64 `[batch, time]`. */
+  tokenIds: 'token_ids',
+  /** int64 `[batch, time]`: the tokens' positions; not an input of every model. */
+  positions: 'positions',
+  /** int32 `[batch]`: each row's tokens after this step, minus one. */
+  lastPosition: 'last_position',
+  /** int32 `[]`: the longest row's tokens after this step. */
+  longest: 'longest',
+  /** int64 `[batch]`: which of the batch·time tokens get logits. */
+  wanted: 'wanted',
+  /** float32 `[batch, vocab]`. */
+  logits: 'logits',
+  past: (buffer: number) => `past_${buffer}`,
+  present: (buffer: number) => `present_${buffer}`,
+  loraA: (module: string) => `lora_a.${module}`,
+  loraB: (module: string) => `lora_b.${module}`,
+};
+
+/** Modules of the model that an adapter on these targets (`q_proj`) changes, with their `[out, in]`. */
+export function adaptedModules(config: ModelConfig, targets: readonly string[]): ReadonlyMap<string, readonly [out: number, inner: number]> {
+  const found = new Map<string, readonly [number, number]>();
+  for (const [name, [out = 0, inner = 0]] of architectures[config.architecture].tensors(config)) {
+    const module = name.replace(/\.weight$/, '');
+    if (targets.includes(module.slice(module.lastIndexOf('.') + 1))) found.set(module, [out, inner]);
+  }
+  return found;
+}
+
+/**
+ * @param targets projections that take an adapter; its matrices are inputs `[rank, in]` and `[out, rank]` of any rank, alpha
+ *   multiplied into the second
+ * @returns the bytes of an ONNX model to be written into the blob's directory
+ */
+export function decodeGraph(config: ModelConfig, blob: WeightBlob, targets: readonly string[], maxContext: number): Uint8Array {
+  const graph = new Graph();
+  const tokenIds = graph.input(names.tokenIds, 'int64', ['B', 'S']);
+  const lastPosition = graph.input(names.lastPosition, 'int32', ['B']);
+  const longest = graph.input(names.longest, 'int32', []);
+  const wanted = graph.input(names.wanted, 'int64', ['B']);
+  const adapted = adaptedModules(config, targets);
+  const weights = new Map<string, Value>();
+  const weight = (name: string): Value => {
+    const known = weights.get(name) ?? blob.in(graph, name);
+    weights.set(name, known);
+    return known;
+  };
+  const forward: Forward = {
+    config, weight,
+    linear(x, module) {
+      const [out, inner] = adapted.get(module) ?? [];
+      if (out === undefined || inner === undefined) return linear(x, weight(`${module}.weight`));
+      // Each adapter has its own rank; no two have to agree, so every module names its own.
+      const a = graph.input(names.loraA(module), 'float32', [`R_${module}`, inner]);
+      const b = graph.input(names.loraB(module), 'float32', [out, `R_${module}`]);
+      return linear(x, weight(`${module}.weight`), { a, b, scale: 1 });
+    },
+    attention: cachedAttention(config, { tokenIds, lastPosition, longest, maxContext }),
+  };
+  const architecture = architectures[config.architecture];
+  const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
+  graph.output(names.logits, architecture.logits(forward, gather(hidden, wanted)));
+  return withStop(encodeModel(graph), names.lastPosition);
+}
+
+interface Step {
+  readonly tokenIds: Value;
+  readonly lastPosition: Value;
+  readonly longest: Value;
+  readonly maxContext: number;
+}
+
+/** The attention kernel rotates q and k itself, but only heads of a multiple of this size. */
+const FUSED_ROTATION = 16;
+
+/** The `attention` of a `Forward` over a cache; each layer's cache becomes two inputs and two outputs of the graph. */
+function cachedAttention(config: ModelConfig, { tokenIds, lastPosition, longest, maxContext }: Step): Forward['attention'] {
+  const { heads, kvHeads, headDim } = config;
+  const { graph } = tokenIds;
+  const tables = ropeTables(config.rope, headDim, maxContext);
+  const cos = graph.constant(tables.cos, [maxContext, headDim / 2]);
+  const sin = graph.constant(tables.sin, [maxContext, headDim / 2]);
+  const positions = graph.input(names.positions, 'int64', ['B', 'S']);
+  const isFused = headDim % FUSED_ROTATION === 0;
+  const byRow = (x: Value, width: number): Value => reshapeTo(x, concat([shapeOf(tokenIds), graph.integers(width)], 0), [...tokenIds.shape, width]);
+  const rotated = (x: Value): Value => (isFused ? x : graph.node('RotaryEmbedding', [x, positions, cos, sin], [x], { interleaved: 0 }, 'com.microsoft')[0] ?? x);
+  return ({ layer, query, key, value }) => {
+    const past = (side: number): Value => graph.input(names.past(2 * layer + side), 'float32', ['B', kvHeads, 'M', headDim]);
+    const { output, presentKey, presentValue } = groupedQueryAttention({
+      query: rotated(byRow(query, heads * headDim)), key: rotated(byRow(key, kvHeads * headDim)), value: byRow(value, kvHeads * headDim),
+      pastKey: past(0), pastValue: past(1), lastPosition, longest, rotation: isFused ? { cos, sin } : null, heads, keyHeads: kvHeads, headDim,
+    });
+    graph.output(names.present(2 * layer), presentKey);
+    graph.output(names.present(2 * layer + 1), presentValue);
+    return reshape(output, [-1, heads * headDim]);
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * One policy version at work: its rows and their keys and values. Decoding rows are slots 0 … n−1 of the cache, without holes;
+ * the prompt being read, if it is this lane's, is slot n.
+ */
+import type { GenerateRequest } from './engine.ts';
+import { copyRow, KvCache, type KvShape } from './kv.ts';
+import type { Policy } from './policy.ts';
+
+/** A request that left the queue. */
+export interface Job {
+  readonly id: number;
+  readonly request: GenerateRequest;
+  readonly seed: number;
+  /** Most tokens of each choice. */
+  readonly tokenLimit: number;
+  /** Choices that have no row yet. */
+  unstarted: number;
+  /** Choices that have not ended. */
+  open: number;
+  /** Logits after the prompt and the version that computed them: every choice's first token is drawn from them. */
+  prompt: { readonly logits: Float32Array; readonly version: number } | null;
+}
+
+/** A choice that is being generated. */
+export interface Row {
+  readonly job: Job;
+  readonly choice: number;
+  /** Positions in the cache. */
+  length: number;
+  /** Tokens sampled so far; the last of them is not in the cache yet. */
+  sampled: number;
+  lastToken: number;
+}
+
+export interface Reading {
+  readonly job: Job;
+  /** Prompt tokens in the cache. */
+  done: number;
+}
+
+export class Lane {
+  readonly policy: Policy;
+  rows: Row[] = [];
+  reading: Reading | null = null;
+  cache: KvCache;
+  /** No new requests; freed when empty. */
+  isRetiring = false;
+
+  constructor(policy: Policy, shape: KvShape, maxContext: number) {
+    this.policy = policy;
+    this.cache = new KvCache(shape, maxContext);
+  }
+
+  get isEmpty(): boolean {
+    return this.rows.length === 0 && this.reading === null;
+  }
+
+  /** Room for every slot, one more row and `positions`. @throws RangeError when there is no memory */
+  reserve(slots: number, positions: number): void {
+    this.cache.reserve(slots, positions, this.#lengths());
+  }
+
+  /** Begins with a prompt in the slot after the rows. @throws RangeError */
+  read(job: Job): void {
+    this.reserve(this.rows.length + 1, job.request.promptTokenIds.length + 1);
+    this.reading = { job, done: 0 };
+  }
+
+  /** The prompt that was read becomes a row where it lies. */
+  finishReading(row: Row): void {
+    this.reading = null;
+    this.rows.push(row);
+  }
+
+  /** Adds a row that begins with the first `row.length` positions of another lane's or this lane's slot. @throws RangeError */
+  add(row: Row, from: KvCache, fromSlot: number): void {
+    const slot = this.rows.length;
+    this.reserve(slot + (this.reading ? 2 : 1), row.length + 1);
+    // Growing replaced this lane's buffers inside the same cache object, so `from` is still right.
+    if (this.reading) copyRow(this.cache, slot, this.cache, slot + 1, this.reading.done);
+    copyRow(from, fromSlot, this.cache, slot, row.length);
+    this.rows.push(row);
+  }
+
+  /** Ends a row; the last one takes its slot, and the prompt being read moves down. */
+  remove(slot: number): void {
+    const last = this.rows.length - 1;
+    const moved = this.rows.pop();
+    if (moved && slot !== last) {
+      copyRow(this.cache, last, this.cache, slot, moved.length);
+      this.rows[slot] = moved;
+    }
+    if (this.reading) copyRow(this.cache, last + 1, this.cache, last, this.reading.done);
+    this.#shrink();
+  }
+
+  stopReading(): void {
+    this.reading = null;
+    this.#shrink();
+  }
+
+  /**
+   * Takes over the other lane's rows, and the prompt it is reading, for which `moves` holds. If all move to an empty lane the
+   * memory changes hands and nothing is copied.
+   * @throws RangeError
+   */
+  takeFrom(other: Lane, moves: (job: Job) => boolean): void {
+    const all = other.rows.every(({ job }) => moves(job)) && (other.reading === null || moves(other.reading.job));
+    if (all && this.isEmpty) {
+      [this.cache, other.cache] = [other.cache, this.cache];
+      [this.rows, other.rows] = [other.rows, []];
+      [this.reading, other.reading] = [other.reading, null];
+      return;
+    }
+    for (let slot = other.rows.length - 1; slot >= 0; slot--) {
+      const row = other.rows[slot];
+      if (!row || !moves(row.job)) continue;
+      this.add(row, other.cache, slot);
+      other.remove(slot);
+    }
+    const { reading } = other;
+    if (!reading || !moves(reading.job)) return;
+    this.reserve(this.rows.length + 1, reading.job.request.promptTokenIds.length + 1);
+    copyRow(other.cache, other.rows.length, this.cache, this.rows.length, reading.done);
+    this.reading = reading;
+    other.stopReading();
+  }
+
+  /** An idle lane keeps no more memory than a short request needs. */
+  #shrink(): void {
+    if (this.isEmpty) this.cache.clear();
+  }
+
+  #lengths(): number[] {
+    const lengths = this.rows.map(({ length }) => length);
+    return this.reading ? [...lengths, this.reading.done] : lengths;
+  }
+}

@@ -1,0 +1,107 @@
+/** Policies that can be run: the base model, adapters over it, full checkpoints. */
+import { rm } from 'node:fs/promises';
+import { loraScale, readAdapter, type Adapter } from '../model/adapter.ts';
+import { openWeightBlob, type WeightBlob } from '../model/graph/weight-blob.ts';
+import type { Model } from '../model/model.ts';
+import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
+import { adapterFeeds, Runner, type AdapterMatrices, type RunInput, type Tensors } from './runner.ts';
+
+/** One version, ready to run. */
+export interface Policy {
+  readonly version: number;
+  run(input: RunInput): Promise<Float32Array>;
+  /** Gives its memory back. Called once, while it isn't running. */
+  release(): void;
+}
+
+/** What the engine needs of a model: no tokenizer, no template. */
+export type Weighted = Pick<Model, 'config' | 'weights' | 'fingerprint'>;
+
+export type PolicyOptions = Pick<EngineOptions, 'cacheDir' | 'maxContext' | 'threads'> & {
+  readonly adapterTargets: readonly string[];
+  readonly openWeights: (path: string) => Promise<Weighted>;
+};
+
+/**
+ * Opens policies over one base model. Sessions over the base weights are shared: one takes any adapter whose targets it has as
+ * inputs, so that to swap adapters is to feed others, and the base model itself is fed zeros.
+ */
+export class PolicyLoader {
+  readonly #options: PolicyOptions;
+  readonly #base: Weighted;
+  readonly #blob: WeightBlob;
+  readonly #runners: Runner[] = [];
+
+  private constructor(options: PolicyOptions, base: Weighted, blob: WeightBlob) {
+    this.#options = options;
+    this.#base = base;
+    this.#blob = blob;
+  }
+
+  static async open(model: string, options: PolicyOptions): Promise<PolicyLoader> {
+    const base = await options.openWeights(model);
+    return new PolicyLoader(options, base, await openWeightBlob(options.cacheDir, base.fingerprint, base.weights));
+  }
+
+  get config(): Weighted['config'] {
+    return this.#base.config;
+  }
+
+  /** Version 0. */
+  async base(): Promise<Policy> {
+    return sharedPolicy(0, await this.#runnerFor(this.#options.adapterTargets), new Map());
+  }
+
+  /**
+   * A published version. Reading an adapter takes milliseconds; a full checkpoint, or the first adapter with targets that weren't
+   * foreseen, opens a session, which blocks the engine for as long as its weights take to prepare.
+   * @throws ModelError for files that can't be used; EngineError for a checkpoint of another shape than the base model
+   */
+  async load({ version, kind, directory }: PolicyFiles): Promise<Policy> {
+    if (kind === 'full') return this.#loadFull(version, directory);
+    const adapter = readAdapter(directory, this.config);
+    return sharedPolicy(version, await this.#runnerFor(adapter.config.targets), matricesOf(adapter));
+  }
+
+  async #loadFull(version: number, directory: string): Promise<Policy> {
+    const { cacheDir, maxContext, threads, openWeights } = this.#options;
+    const { config, weights, fingerprint } = await openWeights(directory);
+    try {
+      if (!hasSameShape(config, this.config)) throw new EngineError('engine_failed', `Policy version ${version} in ${directory} is not of the base model's shape.`);
+      const blob = await openWeightBlob(cacheDir, `policy-${version}-${fingerprint}`, weights);
+      const runner = await Runner.open({ config, blob, targets: [], maxContext, threads });
+      return {
+        version,
+        run: (input) => runner.run(input, {}),
+        release: () => { void runner.release().then(() => rm(blob.directory, { recursive: true, force: true })); },
+      };
+    } finally {
+      weights.close();
+    }
+  }
+
+  /** A session over the base weights that has these targets as inputs. */
+  async #runnerFor(targets: readonly string[]): Promise<Runner> {
+    const found = this.#runners.find((runner) => targets.every((target) => runner.targets.includes(target)));
+    if (found) return found;
+    const { maxContext, threads } = this.#options;
+    const runner = await Runner.open({ config: this.config, blob: this.#blob, targets: targets.toSorted(), maxContext, threads });
+    this.#runners.push(runner);
+    return runner;
+  }
+}
+
+function sharedPolicy(version: number, runner: Runner, matrices: AdapterMatrices): Policy {
+  const feeds: Tensors = adapterFeeds(runner.config, runner.targets, matrices);
+  return { version, run: (input) => runner.run(input, feeds), release: () => {} };
+}
+
+function matricesOf({ config, modules }: Adapter): AdapterMatrices {
+  const scale = loraScale(config);
+  return new Map(Array.from(modules, ([module, { a, b }]) => [module, { a: a.data, b: b.data.map((value) => value * scale), rank: config.rank }]));
+}
+
+/** The same keys and values, and the same vocabulary: rows can cross over. */
+function hasSameShape(a: Weighted['config'], b: Weighted['config']): boolean {
+  return a.layers === b.layers && a.kvHeads === b.kvHeads && a.headDim === b.headDim && a.vocabSize === b.vocabSize;
+}

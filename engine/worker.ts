@@ -1,0 +1,99 @@
+/** The engine's thread: takes messages in, lets the batcher work, sends out what a step produced in one message. */
+import { randomInt } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { Batcher } from './batcher.ts';
+import { EngineError, type EngineOptions } from './engine.ts';
+import { openWeights } from './open-weights.ts';
+import { PolicyLoader } from './policy.ts';
+import { sharedNow, type Call, type Failure, type FromEngine, type RequestEvent, type ThreadData, type ToEngine } from './protocol.ts';
+import { uniform } from './random.ts';
+
+/** Prompt tokens in one run, and in one round before running streams go on. */
+const PREFILL_CHUNK = 256;
+const PREFILL_BUDGET = 256;
+
+const port = parentPort;
+if (!port) throw new Error('engine/worker.ts runs in a worker thread');
+// Written by startEngine.
+const { options } = workerData as ThreadData;
+
+const send = (message: FromEngine): void => { port.postMessage(message); };
+
+/** Messages are only noted when they come: the batcher must not change under a running step. */
+const inbox: ToEngine[] = [];
+let wake: (() => void) | null = null;
+port.on('message', (message: ToEngine) => {
+  inbox.push(message);
+  wake?.();
+});
+
+const outbox: { id: number; event: RequestEvent }[] = [];
+
+function flush(): void {
+  if (outbox.length > 0) send({ type: 'events', events: outbox.splice(0) });
+}
+
+async function serve(): Promise<void> {
+  const loader = await PolicyLoader.open(options.model, { ...options, openWeights });
+  const maxContext = Math.min(options.maxContext, loader.config.maxPositions);
+  const batcher = new Batcher({
+    base: await loader.base(),
+    shape: loader.config,
+    limits: { maxRows: options.maxRows, maxQueue: options.maxQueue, maxContext, chunk: PREFILL_CHUNK, prefillBudget: PREFILL_BUDGET },
+    swap: options.swap,
+    drawSeed: seedSource(options),
+    now: sharedNow,
+    emit: (id, event) => { outbox.push({ id, event }); },
+  });
+  send({ type: 'ready', maxContext });
+  for (;;) {
+    for (let message = inbox.shift(); message; message = inbox.shift()) {
+      switch (message.type) {
+        case 'close': return;
+        case 'generate': batcher.submit(message.id, message.request, message.submittedMs); break;
+        case 'abort': batcher.abort(message.id); break;
+        case 'call': await answer(message.id, message.call, batcher, loader); break;
+      }
+    }
+    const worked = await batcher.step();
+    flush();
+    if (!worked && inbox.length === 0) await new Promise<void>((resolve) => { wake = resolve; });
+    wake = null;
+  }
+}
+
+async function answer(id: number, call: Call, batcher: Batcher, loader: PolicyLoader): Promise<void> {
+  try {
+    switch (call.method) {
+      case 'loadPolicy':
+        if (!batcher.keep(call.files.version)) batcher.addPolicy(await loader.load(call.files));
+        break;
+      case 'setCurrent': batcher.setCurrent(call.version); break;
+      case 'unloadPolicy': batcher.retire(call.version); break;
+      case 'stats': break;
+    }
+    send({ type: 'answer', id, stats: call.method === 'stats' ? batcher.stats() : null });
+  } catch (error) {
+    send({ type: 'refused', id, error: failureOf(error) });
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof EngineError) return { code: error.code, message: error.message };
+  if (error instanceof RangeError) return { code: 'out_of_memory', message: error.message };
+  return { code: 'engine_failed', message: error instanceof Error ? error.message : String(error) };
+}
+
+/** Seeds for requests without one: at random, or from the engine's own seed in the order of admission. */
+function seedSource({ seed }: EngineOptions): () => number {
+  if (seed === undefined) return () => randomInt(2 ** 47);
+  let count = 0;
+  return () => Math.floor(uniform(seed, 0, count++) * 2 ** 52);
+}
+
+try {
+  await serve();
+} catch (error) {
+  send({ type: 'broken', error: failureOf(error) });
+}
+port.close();
