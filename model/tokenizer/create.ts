@@ -4,11 +4,13 @@ import { z } from 'zod';
 import { ModelError } from '../error.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import { bytesOfToken, parseDecoding } from './bytes.ts';
+import { withUnicodeDigits } from './digits.ts';
 import { streamTokens } from './stream.ts';
 
 const tokenizerSchema = z.looseObject({
   added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string(), special: z.boolean().default(false) })).default([]),
   model: z.looseObject({ type: z.string().optional(), vocab: z.unknown() }),
+  pre_tokenizer: z.unknown(),
   decoder: z.unknown(),
 });
 
@@ -36,7 +38,7 @@ export function createTokenizer(json: unknown, config: unknown, source: string):
   // Files from before 2021 have no type; they are told apart by their parts.
   if (model.type !== 'BPE' && !(model.type === undefined && 'merges' in model)) throw new ModelError('unsupported', `${source}: not supported: a tokenizer of type ${model.type} (BPE is).`);
   const decoding = parseDecoding(decoder, source);
-  const hub = createHubTokenizer(parsed.data, named.data, source);
+  const hub = createHubTokenizer({ ...parsed.data, pre_tokenizer: withUnicodeDigits(parsed.data.pre_tokenizer) }, named.data, source);
 
   const vocabulary = model.vocab as Record<string, number>; // of a BPE model that the library has just read
   const tokens: (string | undefined)[] = [];
