@@ -1,6 +1,7 @@
 /** The admin API as the commands use it (DESIGN, section 6). */
 import type { CreatedRollout, Page } from '../../proxy/admin/wire.ts';
 import { type Connection, json, request } from './http.ts';
+import { RunError } from '../failure.ts';
 import { serverEvents } from './events.ts';
 
 export type RolloutMode = 'train' | 'val' | 'live';
@@ -69,9 +70,12 @@ export class AdminClient {
     await json(this.connection, '/v1/rewards', { method: 'POST', body: { rollout, value, source } });
   }
 
-  async models(): Promise<readonly string[]> {
+  /** The name to ask for: the server's first model. */
+  async servedModel(): Promise<string> {
     const { data } = await json<{ data: readonly { id: string }[] }>(this.connection, '/v1/models');
-    return data.map((model) => model.id);
+    const [first] = data;
+    if (!first) throw new RunError('The server has no model.');
+    return first.id;
   }
 
   startRound(body: { promote?: boolean; seed?: number }): Promise<{ readonly id: number }> {
@@ -97,11 +101,11 @@ export class AdminClient {
     return json(this.connection, '/admin/policies');
   }
 
-  promote(version: number): Promise<unknown> {
+  promote(version: number): Promise<{ readonly version: number }> {
     return json(this.connection, `/admin/policies/${version}/promote`, { method: 'POST', body: {} });
   }
 
-  rollback(): Promise<unknown> {
+  rollback(): Promise<{ readonly version: number }> {
     return json(this.connection, '/admin/policies/rollback', { method: 'POST', body: {} });
   }
 }
