@@ -1,4 +1,5 @@
 /** Attention over a key/value cache, for decoding. One fused kernel that can also rotate q and k; it has no gradient. */
+import { apply, type Op } from '../op.ts';
 import { GraphError, type Value } from '../value.ts';
 
 export interface CachedAttentionInputs {
@@ -26,19 +27,30 @@ export interface CachedAttentionInputs {
   readonly headDim: number;
 }
 
+type Outputs = readonly [output: Value, presentKey: Value, presentValue: Value];
+
+const groupedQueryAttentionOp: Op<readonly [Value, ...Value[]], Outputs, CachedAttentionInputs> = {
+  name: 'GroupQueryAttention',
+  emit: (_, { query, key, value, pastKey, pastValue, lastPosition, longest, rotation, heads, keyHeads, headDim }) => {
+    const [output, presentKey, presentValue] = query.graph.node(
+      'GroupQueryAttention',
+      [query, key ?? null, value ?? null, pastKey, pastValue, lastPosition, longest, ...(rotation ? [rotation.cos, rotation.sin] : [])],
+      [{ dtype: 'float32', shape: [...query.shape.slice(0, 2), heads * headDim] }, pastKey, pastValue],
+      { num_heads: heads, kv_num_heads: keyHeads, do_rotary: Number(rotation !== null), rotary_interleaved: 0 },
+      'com.microsoft',
+    );
+    if (!output || !presentKey || !presentValue) throw new GraphError('GroupQueryAttention has three outputs');
+    return [output, presentKey, presentValue];
+  },
+  gradient: null,
+};
+
 /**
  * ONNX Runtime's GroupQueryAttention. Present key and value have the past's shape and may share its buffer (the kernel then works
  * in place). https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention
  */
-export function groupedQueryAttention(x: CachedAttentionInputs): { readonly output: Value; readonly presentKey: Value; readonly presentValue: Value } {
-  const shape = [...x.query.shape.slice(0, 2), x.heads * x.headDim];
-  const [output, presentKey, presentValue] = x.query.graph.node(
-    'GroupQueryAttention',
-    [x.query, x.key ?? null, x.value ?? null, x.pastKey, x.pastValue, x.lastPosition, x.longest, ...(x.rotation ? [x.rotation.cos, x.rotation.sin] : [])],
-    [{ dtype: 'float32', shape }, x.pastKey, x.pastValue],
-    { num_heads: x.heads, kv_num_heads: x.keyHeads, do_rotary: Number(x.rotation !== null), rotary_interleaved: 0 },
-    'com.microsoft',
-  );
-  if (!output || !presentKey || !presentValue) throw new GraphError('GroupQueryAttention has three outputs');
+export function groupedQueryAttention(inputs: CachedAttentionInputs): { readonly output: Value; readonly presentKey: Value; readonly presentValue: Value } {
+  const { query, key, value, pastKey, pastValue } = inputs;
+  const [output, presentKey, presentValue] = apply(groupedQueryAttentionOp, [query, ...(key ? [key] : []), ...(value ? [value] : []), pastKey, pastValue], inputs);
   return { output, presentKey, presentValue };
 }
