@@ -1,5 +1,6 @@
 /** Do the trainer and whoever sampled agree on the log-probs? If not, ratios and gradients are about another policy. */
 import { mergeSteps, planMicroBatches } from './batch.ts';
+import { TrainerError } from './error.ts';
 import type { TrainingStep } from './experience.ts';
 import type { Learner } from './learner.ts';
 
@@ -62,21 +63,13 @@ export async function measureMismatch(learner: Learner, steps: readonly Training
   return compareLogprobs(recorded, recomputed);
 }
 
-/** Past `trainer.maxLogprobMismatch`. */
-export class MismatchError extends Error {
-  readonly mismatch: Mismatch;
-  constructor(mismatch: Mismatch, version: number, limit: number) {
-    super(
-      `The trainer's log-probs differ from the recorded ones by ${mismatch.meanAbsolute.toPrecision(3)} nats a token on average (largest ${mismatch.maxAbsolute.toPrecision(3)}, `
-      + `over ${mismatch.tokens} tokens of version ${version}); the limit trainer.maxLogprobMismatch is ${limit}. Check that the policy was sampled from the same weights as trainer.method and `
-      + 'backend.model name, with the same adapter and at the recorded temperature, and that nothing (penalties, grammar, quantized weights) changed its distribution.',
-    );
-    this.name = 'MismatchError';
-    this.mismatch = mismatch;
-  }
-}
-
-/** @throws MismatchError */
+/** @throws TrainerError `logprob_mismatch` past the limit (nats a token, on average), with what to look at */
 export function requireAgreement(mismatch: Mismatch, version: number, limit: number): void {
-  if (!(mismatch.meanAbsolute <= limit)) throw new MismatchError(mismatch, version, limit);
+  if (mismatch.meanAbsolute <= limit) return;
+  throw new TrainerError(
+    'logprob_mismatch',
+    `The trainer's log-probs differ from the recorded ones by ${mismatch.meanAbsolute.toPrecision(3)} nats a token on average (largest ${mismatch.maxAbsolute.toPrecision(3)}, over `
+    + `${mismatch.tokens} tokens of version ${version}), more than trainer.maxLogprobMismatch (${limit}): check that the tokens were sampled from the weights that backend.model names with this `
+    + 'version\'s adapter, at the recorded temperature, and that nothing else (penalties, a grammar, quantized weights) changed their distribution.',
+  );
 }

@@ -7,9 +7,9 @@ export function goldenPath(name: string): string {
   return fileURLToPath(new URL(`../fixtures/golden/${name}`, import.meta.url));
 }
 
-/** The file's shape is stated by the caller: it is ours and fixed. */
-export function goldenJson<T>(name: string): T {
-  return JSON.parse(readFileSync(goldenPath(name), 'utf8')) as T;
+/** A stored JSON file's text; its shape is ours and fixed, so the reader states it: `const golden: Shape = JSON.parse(goldenText('…'))`. */
+export function goldenText(name: string): string {
+  return readFileSync(goldenPath(name), 'utf8');
 }
 
 /** max |actual − expected| ≤ absolute + relative · max |expected| */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readSafetensors } from '../../../model/weights/safetensors.ts';
 import { type CreditedCall, grpoAdvantages, type GrpoOptions } from '../../../trainer/advantage/grpo.ts';
-import { assertClose, goldenJson, goldenPath } from '../golden.ts';
+import { assertClose, goldenText, goldenPath } from '../golden.ts';
 
 const tolerance = { relative: 1e-5, absolute: 1e-6 };
 const options: GrpoOptions = { group: 'calls', normalizeByStd: true, epsilon: 1e-6 };
@@ -33,7 +33,7 @@ interface Credit {
 }
 
 test('many calls a rollout: over calls as verl, over rollouts as Agent Lightning', () => {
-  const golden = goldenJson<Credit>('credit/credit.json');
+  const golden: Credit = JSON.parse(goldenText('credit/credit.json'));
   const rewards = new Map(golden.tasks.flatMap((task) => task.rollouts).map((rollout) => [rollout.rollout_id, rollout.reward]));
   const calls: CreditedCall[] = golden.calls.map((call) => ({ taskId: call.task_id, rolloutId: call.rollout_id, credit: rewards.get(call.rollout_id) ?? NaN }));
   // The last task is a group of one call, which verl gives its raw reward; here it is 0.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { identicalCredit, rolloutReturn } from '../../../trainer/credit/identical.ts';
-import { assertClose, goldenJson } from '../golden.ts';
+import { assertClose, goldenText } from '../golden.ts';
 
 interface Credit {
   readonly tasks: readonly { readonly rollouts: readonly { readonly rollout_id: string; readonly reward: number }[] }[];
@@ -10,7 +10,7 @@ interface Credit {
 }
 
 test('each call gets its rollout\'s return (golden)', () => {
-  const golden = goldenJson<Credit>('credit/credit.json');
+  const golden: Credit = JSON.parse(goldenText('credit/credit.json'));
   const rollouts = golden.tasks.flatMap((task) => task.rollouts).map((rollout) => ({ rolloutId: rollout.rollout_id, outcomeRewards: [rollout.reward] }));
   const credit = identicalCredit(golden.calls.map((call) => ({ rolloutId: call.rollout_id })), rollouts);
   assertClose(credit, golden.expected_per_call['identical_credit.reward'] ?? [], {}, 'credit');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { aggregations, tokenWeights } from '../../../trainer/loss/aggregation.ts';
-import { assertClose, goldenJson } from '../golden.ts';
+import { assertClose, goldenText } from '../golden.ts';
 
 interface Credit {
   readonly calls: readonly { readonly rollout_id: string; readonly tokens: number }[];
@@ -9,7 +9,7 @@ interface Credit {
 }
 
 test('each call has its share of the loss (golden)', () => {
-  const golden = goldenJson<Credit>('credit/credit.json');
+  const golden: Credit = JSON.parse(goldenText('credit/credit.json'));
   const calls = golden.calls.map((call) => ({ rolloutId: call.rollout_id, tokens: call.tokens }));
   const stored = { 'token-mean': 'token-mean', 'seq-mean-token-mean': 'seq-mean-token-mean', 'per-rollout-mean': 'per-rollout-mean.rollouts' };
   for (const aggregation of aggregations) {

@@ -7,7 +7,7 @@ import { type Aggregation, tokenWeights } from '../../../trainer/loss/aggregatio
 import { grpoInputs, grpoLoss, type GrpoLossOptions } from '../../../trainer/loss/grpo.ts';
 import { supervisedLoss } from '../../../trainer/loss/supervised.ts';
 import type { LossFn } from '../../../trainer/learner.ts';
-import { assertClose, goldenJson, goldenPath } from '../golden.ts';
+import { assertClose, goldenText, goldenPath } from '../golden.ts';
 
 interface Case {
   readonly batch: string;
@@ -23,7 +23,7 @@ interface Losses {
   readonly cases: Readonly<Record<string, Case>>;
   readonly entropy: { readonly 'entropy-bonus.trl': { readonly coef: number; readonly loss: number } };
 }
-const golden = goldenJson<Losses>('losses/losses.json');
+const golden: Losses = JSON.parse(goldenText('losses/losses.json'));
 const expected = readSafetensors(goldenPath('losses/expected.safetensors'));
 after(() => { expected.close(); });
 

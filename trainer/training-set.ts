@@ -1,0 +1,87 @@
+/** From recorded experience to weighted training steps: select → credit → advantages → minibatches and weights. Pure. */
+import type { TrainerConfig } from '../config/schema.ts';
+import { grpoAdvantages } from './advantage/grpo.ts';
+import { identicalCredit, rolloutReturn } from './credit/identical.ts';
+import { type Experience, toTrainingStep, type TrainingStep } from './experience.ts';
+import { tokenWeights } from './loss/aggregation.ts';
+import { seededRandom, shuffled } from './random.ts';
+import { type LeftOut, selectSteps } from './select.ts';
+
+export interface WeightedStep extends TrainingStep {
+  /** Its share of its rollout's return. */
+  readonly credit: number;
+  readonly advantage: number;
+  /** Of each of its tokens, in the loss of its minibatch. */
+  readonly tokenWeight: number;
+  readonly minibatch: number;
+}
+
+export interface TrainingSet {
+  readonly steps: readonly WeightedStep[];
+  readonly leftOut: readonly LeftOut[];
+  readonly minibatches: number;
+  readonly facts: {
+    readonly rollouts: number;
+    readonly groups: number;
+    /** Groups whose rollouts differ: only they teach. */
+    readonly groupsWithSignal: number;
+    readonly steps: number;
+    readonly leftOut: number;
+    /** Completion tokens. */
+    readonly tokens: number;
+    /** Over rollouts; std with ddof 1, 0 for one rollout. */
+    readonly rewardMean: number;
+    readonly rewardStd: number;
+    readonly stalenessMean: number;
+  };
+}
+
+/**
+ * A minibatch holds whole rollouts, dealt out by a seeded shuffle once for all epochs. The token weights of each minibatch sum to 1, so its loss is a
+ * mean over its own tokens, calls or rollouts, as `algorithm.aggregation` says.
+ */
+export function buildTrainingSet(experience: Experience, config: TrainerConfig, baseVersion: number, seed: number): TrainingSet {
+  const { selected, leftOut } = selectSteps(experience.candidates, { ...config, baseVersion });
+  const training = selected.map(toTrainingStep);
+  const rolloutIds = [...new Set(training.map((step) => step.rolloutId))];
+  const rollouts = rolloutIds.map((rolloutId) => ({ rolloutId, outcomeRewards: experience.outcomeRewards.get(rolloutId) ?? [] }));
+
+  const credits = identicalCredit(training, rollouts);
+  const advantages = grpoAdvantages(training.map((step, i) => ({ ...step, credit: at(credits, i) })), config.algorithm);
+
+  const minibatches = Math.max(1, Math.min(config.minibatches, rolloutIds.length));
+  const minibatchOf = new Map(shuffled(rolloutIds, seededRandom(seed)).map((rolloutId, i) => [rolloutId, i % minibatches]));
+  const weights = new Float64Array(training.length);
+  for (let minibatch = 0; minibatch < minibatches; minibatch++) {
+    const own = [...training.keys()].filter((i) => minibatchOf.get(training[i]?.rolloutId ?? '') === minibatch);
+    const calls = own.map((i) => ({ rolloutId: training[i]?.rolloutId ?? '', tokens: training[i]?.completionTokenIds.length ?? 0 }));
+    tokenWeights(calls, config.algorithm.aggregation).forEach((weight, k) => { weights[own[k] ?? -1] = weight; });
+  }
+
+  const steps = training.map((step, i): WeightedStep => ({
+    ...step, credit: at(credits, i), advantage: at(advantages, i), tokenWeight: at(weights, i), minibatch: minibatchOf.get(step.rolloutId) ?? 0,
+  }));
+  const returns = rollouts.map(rolloutReturn);
+  return {
+    steps, leftOut, minibatches,
+    facts: {
+      rollouts: rolloutIds.length,
+      groups: new Set(steps.map((step) => step.taskId)).size,
+      groupsWithSignal: new Set(steps.filter((step) => step.advantage !== 0).map((step) => step.taskId)).size,
+      steps: steps.length,
+      leftOut: leftOut.length,
+      tokens: steps.reduce((sum, step) => sum + step.completionTokenIds.length, 0),
+      rewardMean: mean(returns),
+      rewardStd: returns.length < 2 ? 0 : Math.sqrt(returns.reduce((sum, value) => sum + (value - mean(returns)) ** 2, 0) / (returns.length - 1)),
+      stalenessMean: mean(steps.map((step) => step.staleness)),
+    },
+  };
+}
+
+function at(values: Float64Array, i: number): number {
+  return values[i] as number; // one value was computed for each step
+}
+
+function mean(values: readonly number[]): number {
+  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+}
