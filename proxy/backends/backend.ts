@@ -55,6 +55,8 @@ export interface Capabilities {
 
 export interface PolicyBackend {
   readonly name: string;
+  /** Of the base model, where the backend knows it: a data directory is tied to one. */
+  readonly fingerprint?: string;
   capabilities(): Capabilities;
   models(): Promise<readonly { readonly id: string; readonly created: number; readonly ownedBy: string }[]>;
   chat(call: ChatCall, signal: AbortSignal): Promise<BackendReply>;

@@ -35,9 +35,9 @@ export class OpenAIBackend implements PolicyBackend {
   #logprobs: LogprobsMode = 'unknown';
   #maxContext: number | null = null;
 
-  constructor(config: OpenAIBackendConfig, apiKey: string | null) {
+  constructor(config: OpenAIBackendConfig) {
     this.#config = config;
-    this.#upstream = new Upstream({ baseUrl: config.baseUrl, apiKey, timeoutMs: config.timeoutMs });
+    this.#upstream = new Upstream({ baseUrl: config.baseUrl, apiKey: config.apiKey ?? null, timeoutMs: config.timeoutMs });
   }
 
   /**

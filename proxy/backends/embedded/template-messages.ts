@@ -17,17 +17,16 @@ function parsedArguments(text: string): unknown {
 const templateCall = (call: ToolCall) => ({ id: call.id, type: 'function', function: { name: call.name, arguments: parsedArguments(call.arguments) } });
 
 function templateMessage(turn: Turn): ChatMessage {
-  switch (turn.role) {
-    case 'system': case 'user':
-      return turn;
-    case 'assistant':
-      // Templates test `tool_calls` for being there: an empty list is not the same in all of them.
-      return { role: turn.role, content: turn.content, ...(turn.toolCalls.length === 0 ? {} : { tool_calls: turn.toolCalls.map(templateCall) }) };
-    case 'tool': {
-      const { toolCallId, ...message } = turn;
-      return { ...message, tool_call_id: toolCallId };
-    }
+  if (turn.role === 'assistant') {
+    const { toolCalls, ...message } = turn;
+    // Templates test `tool_calls` for being there: an empty list is not the same in all of them.
+    return { ...message, ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(templateCall) }) };
   }
+  if (turn.role === 'tool') {
+    const { toolCallId, ...message } = turn;
+    return { ...message, tool_call_id: toolCallId };
+  }
+  return turn;
 }
 
 export const templateMessages = (turns: readonly Turn[]): ChatMessage[] => turns.map(templateMessage);

@@ -1,0 +1,162 @@
+/** The policy runs in this process: chat template and tokenizer here, the model in the engine's thread. */
+import { randomUUID } from 'node:crypto';
+import type { Engine, GenerateRequest } from '../../../engine/engine.ts';
+import type { Tokenizer } from '../../../model/tokenizer.ts';
+import { parseChatRequest, type ChatRequest } from '../../dialects/chat.ts';
+import type { ReplyHeader } from '../../dialects/chat-reply.ts';
+import { ApiError } from '../../errors.ts';
+import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from '../backend.ts';
+import { streamed, whole } from './answering.ts';
+import { ChoiceWriter, type ToolCallReader } from './choice-writer.ts';
+import { pieces, type Piece } from './generation.ts';
+import type { PromptEncoder } from './prompts.ts';
+import { refusal, type Abilities } from './refusals.ts';
+import { templateMessages } from './template-messages.ts';
+
+export interface EmbeddedParts {
+  readonly engine: Engine;
+  readonly prompts: PromptEncoder;
+  readonly tokenizer: Tokenizer;
+  /** Public name of the model. */
+  readonly model: string;
+  readonly fingerprint: string;
+  /** Tokens that end an answer. */
+  readonly stopTokenIds: readonly number[];
+  readonly templateUsesTools: boolean;
+  /** Null where the model's way of writing calls is not configured. */
+  readonly newToolCallReader: (() => ToolCallReader) | null;
+}
+
+const callId = (): string => `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`;
+
+export class EmbeddedBackend implements PolicyBackend {
+  readonly name = 'embedded';
+  readonly fingerprint: string;
+  readonly #parts: EmbeddedParts;
+  readonly #stopTokenIds: ReadonlySet<number>;
+  readonly #abilities: Abilities;
+  readonly #startedAt = Math.floor(Date.now() / 1000);
+  #currentVersion = 0;
+
+  constructor(parts: EmbeddedParts) {
+    this.#parts = parts;
+    this.fingerprint = parts.fingerprint;
+    this.#stopTokenIds = new Set(parts.stopTokenIds);
+    this.#abilities = { templateUsesTools: parts.templateUsesTools, parsesToolCalls: parts.newToolCallReader !== null };
+  }
+
+  capabilities(): Capabilities {
+    const { templateUsesTools, parsesToolCalls } = this.#abilities;
+    return { exact: true, policies: true, tools: templateUsesTools && parsesToolCalls, maxContext: this.#parts.engine.maxContext };
+  }
+
+  models(): Promise<readonly { readonly id: string; readonly created: number; readonly ownedBy: string }[]> {
+    return Promise.resolve([{ id: this.#parts.model, created: this.#startedAt, ownedBy: 'fulgurite' }]);
+  }
+
+  /** What fails before the first token fails here, with its own status; a stream's later failure ends its frames. */
+  async chat(call: ChatCall, signal: AbortSignal): Promise<BackendReply> {
+    const request = this.#parse(call);
+    const promptTokenIds = await this.#encode(request, signal);
+    const all = pieces({
+      engine: this.#parts.engine,
+      request: this.#generateRequest(request, promptTokenIds, call.version),
+      tokenizer: this.#parts.tokenizer,
+      writers: Array.from({ length: request.n }, () => this.#newWriter(request)),
+      logprobs: request.logprobs,
+    }, signal);
+    const header: ReplyHeader = { id: call.responseId, created: Math.floor(Date.now() / 1000), model: this.#parts.model };
+    const told = { header, request, promptTokens: promptTokenIds.length };
+    if (!request.stream) return whole(all, told);
+    const first = await all.next();
+    return { kind: 'stream', frames: streamed(resumed(first, all), told) };
+  }
+
+  currentVersion(): number {
+    return this.#currentVersion;
+  }
+
+  loadPolicy(policy: { version: number; kind: 'adapter' | 'full'; directory: string }): Promise<void> {
+    return this.#parts.engine.loadPolicy(policy);
+  }
+
+  async setCurrent(version: number): Promise<void> {
+    await this.#parts.engine.setCurrent(version);
+    this.#currentVersion = version;
+  }
+
+  unloadPolicy(version: number): Promise<void> {
+    return this.#parts.engine.unloadPolicy(version);
+  }
+
+  async health(): Promise<{ readonly ok: boolean; readonly detail: string }> {
+    try {
+      const { running, waiting, currentVersion } = await this.#parts.engine.stats();
+      return { ok: true, detail: `version ${currentVersion}, ${running} running, ${waiting} waiting` };
+    } catch (error) {
+      return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#parts.engine.close(), this.#parts.prompts.close()]);
+  }
+
+  #parse(call: ChatCall): ChatRequest {
+    const request = parseChatRequest(call.body);
+    const { model } = this.#parts;
+    if (request.model !== model) {
+      throw new ApiError(404, `The model "${request.model}" does not exist here. Use "${model}".`, { code: 'model_not_found', param: 'model' });
+    }
+    const refused = refusal(request, this.#abilities);
+    if (refused !== null) throw refused;
+    return request;
+  }
+
+  async #encode(request: ChatRequest, signal: AbortSignal): Promise<Int32Array> {
+    const { prompts, engine } = this.#parts;
+    const tools = request.toolChoice.kind === 'none' ? [] : request.tools.map((tool) => tool.json);
+    const ids = await prompts.encode({ messages: templateMessages(request.messages), tools, variables: request.templateVariables }, signal);
+    if (ids.length >= engine.maxContext) {
+      throw new ApiError(400, `The messages are ${ids.length} tokens long, but the context is ${engine.maxContext} tokens, the answer included. Send less, or raise backend.maxContext if the model allows it.`, { code: 'context_length_exceeded', param: 'messages' });
+    }
+    return ids;
+  }
+
+  #generateRequest(request: ChatRequest, promptTokenIds: Int32Array, version: number | null): GenerateRequest {
+    const rest = this.#parts.engine.maxContext - promptTokenIds.length;
+    const { temperature, topP, topK, minP, seed } = request;
+    return {
+      promptTokenIds,
+      n: request.n,
+      maxTokens: Math.min(request.maxTokens ?? rest, rest),
+      stopTokenIds: this.#parts.stopTokenIds,
+      sampling: { temperature, topP, topK, minP, seed },
+      topLogprobs: request.topLogprobs,
+      version,
+    };
+  }
+
+  #newWriter(request: ChatRequest): ChoiceWriter {
+    const { tokenizer, newToolCallReader } = this.#parts;
+    const readsCalls = request.tools.length > 0 && request.toolChoice.kind === 'auto' && newToolCallReader !== null;
+    return new ChoiceWriter({
+      text: tokenizer.stream({ skipSpecialTokens: true }),
+      stop: request.stop,
+      stopTokenIds: this.#stopTokenIds,
+      toolCalls: readsCalls ? newToolCallReader() : null,
+      parallelToolCalls: request.parallelToolCalls,
+      newCallId: callId,
+    });
+  }
+}
+
+/** A generator that was asked for its first piece already, whole again. Leaving it early ends the generator. */
+async function* resumed(first: IteratorResult<Piece, void>, rest: AsyncGenerator<Piece>): AsyncGenerator<Piece> {
+  try {
+    if (first.done !== true) yield first.value;
+    yield* rest;
+  } finally {
+    await rest.return(undefined);
+  }
+}

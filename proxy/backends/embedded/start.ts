@@ -1,0 +1,38 @@
+/** Starts the parts of the embedded backend: the engine's thread, the prompt thread, the tokenizer on this one. */
+import type { EmbeddedBackendConfig } from '../../../config/schema.ts';
+import { startEngine } from '../../../engine/client.ts';
+import type { EngineOptions } from '../../../engine/engine.ts';
+import { openModel } from '../../../model/open.ts';
+import { EmbeddedBackend } from './backend.ts';
+import { PromptEncoder } from './prompts.ts';
+import { toolCallReaders } from './tool-calls.ts';
+
+/** What the engine needs to know beside its own section of the configuration. */
+export type EngineNeeds = Pick<EngineOptions, 'cacheDir' | 'adapterTargets'>;
+
+/** @throws ModelError, ChatTemplateError or EngineError with a sentence that says what to do */
+export async function startEmbedded(config: EmbeddedBackendConfig, needs: EngineNeeds): Promise<EmbeddedBackend> {
+  const source = { model: config.model, chatTemplatePath: config.chatTemplate };
+  // Read here first: what is wrong with the files is found before any thread starts.
+  const model = await openModel(source.model, { ...source, name: config.name });
+  model.weights.close();
+  const { tokenizer, chatTemplate } = model;
+  const { maxContext, maxRows, maxQueue, threads, swap } = config;
+  const prompts = await PromptEncoder.start(source);
+  try {
+    const engine = await startEngine({ ...needs, model: config.model, maxContext, maxRows, maxQueue, threads, swap });
+    return new EmbeddedBackend({
+      engine,
+      prompts,
+      tokenizer,
+      model: model.name,
+      fingerprint: model.fingerprint,
+      stopTokenIds: model.config.eosTokenIds,
+      templateUsesTools: chatTemplate.usesTools,
+      newToolCallReader: toolCallReaders[config.toolFormat],
+    });
+  } catch (error) {
+    await prompts.close();
+    throw error;
+  }
+}
