@@ -17,10 +17,10 @@ export interface EngineOptions {
   /** What a running request does when the current policy changes. A request pinned to a version always stays on it. */
   readonly swap: 'finish' | 'cross';
   /**
-   * Projections that adapters are expected on (`q_proj`), so that the first adapter needs no new session; empty where none will
-   * come. Adapters on others are taken too.
+   * Projections that adapters are expected on (`q_proj`). Adapters on others are taken too, but the first then has to open a session,
+   * which makes running streams pause. Default: none are expected, which spares the base model the empty products.
    */
-  readonly adapterTargets: readonly string[];
+  readonly adapterTargets?: readonly string[];
   /** Seeds requests that bring no seed of their own; without it they draw one at random. */
   readonly seed?: number;
 }

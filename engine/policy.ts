@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { loraScale, readAdapter, type Adapter } from '../model/adapter.ts';
 import { openWeightBlob, type WeightBlob } from '../model/graph/weight-blob.ts';
-import type { Model } from '../model/model.ts';
+import { openWeights, type ModelNumbers } from '../model/open.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { adapterFeeds, Runner, type AdapterMatrices, type RunInput, type Tensors } from './runner.ts';
 
@@ -14,13 +14,7 @@ export interface Policy {
   release(): void;
 }
 
-/** What the engine needs of a model: no tokenizer, no template. */
-export type Weighted = Pick<Model, 'config' | 'weights' | 'fingerprint'>;
-
-export type PolicyOptions = Pick<EngineOptions, 'cacheDir' | 'maxContext' | 'threads'> & {
-  readonly adapterTargets: readonly string[];
-  readonly openWeights: (path: string) => Promise<Weighted>;
-};
+export type PolicyOptions = Pick<EngineOptions, 'cacheDir' | 'maxContext' | 'threads' | 'adapterTargets'>;
 
 /**
  * Opens policies over one base model. Sessions over the base weights are shared: one takes any adapter whose targets it has as
@@ -28,28 +22,28 @@ export type PolicyOptions = Pick<EngineOptions, 'cacheDir' | 'maxContext' | 'thr
  */
 export class PolicyLoader {
   readonly #options: PolicyOptions;
-  readonly #base: Weighted;
+  readonly #base: ModelNumbers;
   readonly #blob: WeightBlob;
   readonly #runners: Runner[] = [];
 
-  private constructor(options: PolicyOptions, base: Weighted, blob: WeightBlob) {
+  private constructor(options: PolicyOptions, base: ModelNumbers, blob: WeightBlob) {
     this.#options = options;
     this.#base = base;
     this.#blob = blob;
   }
 
   static async open(model: string, options: PolicyOptions): Promise<PolicyLoader> {
-    const base = await options.openWeights(model);
+    const base = await openWeights(model);
     return new PolicyLoader(options, base, await openWeightBlob(options.cacheDir, base.fingerprint, base.weights));
   }
 
-  get config(): Weighted['config'] {
+  get config(): ModelNumbers['config'] {
     return this.#base.config;
   }
 
   /** Version 0. */
   async base(): Promise<Policy> {
-    return sharedPolicy(0, await this.#runnerFor(this.#options.adapterTargets), new Map());
+    return sharedPolicy(0, await this.#runnerFor(this.#options.adapterTargets ?? []), new Map());
   }
 
   /**
@@ -64,7 +58,7 @@ export class PolicyLoader {
   }
 
   async #loadFull(version: number, directory: string): Promise<Policy> {
-    const { cacheDir, maxContext, threads, openWeights } = this.#options;
+    const { cacheDir, maxContext, threads } = this.#options;
     const { config, weights, fingerprint } = await openWeights(directory);
     try {
       if (!hasSameShape(config, this.config)) throw new EngineError('engine_failed', `Policy version ${version} in ${directory} is not of the base model's shape.`);
@@ -102,6 +96,6 @@ function matricesOf({ config, modules }: Adapter): AdapterMatrices {
 }
 
 /** The same keys and values, and the same vocabulary: rows can cross over. */
-function hasSameShape(a: Weighted['config'], b: Weighted['config']): boolean {
+function hasSameShape(a: ModelNumbers['config'], b: ModelNumbers['config']): boolean {
   return a.layers === b.layers && a.kvHeads === b.kvHeads && a.headDim === b.headDim && a.vocabSize === b.vocabSize;
 }

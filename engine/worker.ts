@@ -3,7 +3,6 @@ import { randomInt } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Batcher } from './batcher.ts';
 import { EngineError, type EngineOptions } from './engine.ts';
-import { openWeights } from './open-weights.ts';
 import { PolicyLoader } from './policy.ts';
 import { sharedNow, type Call, type Failure, type FromEngine, type RequestEvent, type ThreadData, type ToEngine } from './protocol.ts';
 import { uniform } from './random.ts';
@@ -34,7 +33,7 @@ function flush(): void {
 }
 
 async function serve(): Promise<void> {
-  const loader = await PolicyLoader.open(options.model, { ...options, openWeights });
+  const loader = await PolicyLoader.open(options.model, options);
   const maxContext = Math.min(options.maxContext, loader.config.maxPositions);
   const batcher = new Batcher({
     base: await loader.base(),

@@ -23,6 +23,9 @@ export interface OpenOptions {
   readonly chatTemplatePath?: string | undefined;
 }
 
+/** What is needed to compute: a model without its text. */
+export type ModelNumbers = Pick<Model, 'config' | 'weights' | 'fingerprint'>;
+
 /** What is needed to turn messages into token ids and back: a model without its weights. */
 export interface ModelText {
   readonly config: ModelConfig;
@@ -33,8 +36,8 @@ export interface ModelText {
 interface Opened {
   readonly config: ModelConfig;
   readonly weights: Weights;
-  readonly tokenizer: Tokenizer;
-  readonly templates: TemplateSources | null;
+  /** Reads the tokenizer, the slow part, and finds the template. */
+  readonly text: () => { readonly tokenizer: Tokenizer; readonly templates: TemplateSources | null };
   /** Files whose bytes are the fingerprint, in order. */
   readonly files: readonly string[];
 }
@@ -47,18 +50,28 @@ export async function openModel(pathOrId: string, options: OpenOptions = {}): Pr
   const location = locateModel(pathOrId);
   const opened = open(location);
   try {
-    checkTensors(opened, location.path);
-    return {
-      name: options.name ?? location.name,
-      path: location.path,
-      weights: opened.weights,
-      ...textOf(opened, options),
-      fingerprint: await hashFiles(opened.files),
-    };
+    return { name: options.name ?? location.name, path: location.path, ...await numbersOf(opened, location), ...textOf(opened, options) };
   } catch (error) {
     opened.weights.close();
     throw error;
   }
+}
+
+/** The number side alone, for a thread that speaks token ids only. Close `weights` in the end. Errors as `openModel`. */
+export async function openWeights(pathOrId: string): Promise<ModelNumbers> {
+  const location = locateModel(pathOrId);
+  const opened = open(location);
+  try {
+    return await numbersOf(opened, location);
+  } catch (error) {
+    opened.weights.close();
+    throw error;
+  }
+}
+
+async function numbersOf(opened: Opened, { path }: Location): Promise<ModelNumbers> {
+  checkTensors(opened, path);
+  return { config: opened.config, weights: opened.weights, fingerprint: await hashFiles(opened.files) };
 }
 
 /** The text side alone, for a thread that renders and tokenizes: no tensor is read and nothing is hashed. Errors as `openModel`. */
@@ -68,7 +81,8 @@ export function openText(pathOrId: string, options: OpenOptions = {}): ModelText
   return textOf(opened, options);
 }
 
-function textOf({ config, tokenizer, templates }: Opened, { chatTemplatePath }: OpenOptions): ModelText {
+function textOf({ config, text }: Opened, { chatTemplatePath }: OpenOptions): ModelText {
+  const { tokenizer, templates } = text();
   // Chat models stop at the tokenizer's end token even where the configuration does not list it.
   const eos = tokenizer.eosToken === null ? undefined : tokenizer.tokenId(tokenizer.eosToken);
   const eosTokenIds = [...new Set([...config.eosTokenIds, ...(eos === undefined ? [] : [eos])])];
@@ -84,7 +98,8 @@ function openGgufModel(path: string): Opened {
   const { config, weights, metadata } = openGguf(path);
   try {
     const template = metadata.get('tokenizer.chat_template');
-    return { config, weights, tokenizer: tokenizerFromGguf(metadata, path), templates: typeof template === 'string' ? { plain: template } : null, files: [path] };
+    const text = () => ({ tokenizer: tokenizerFromGguf(metadata, path), templates: typeof template === 'string' ? { plain: template } : null });
+    return { config, weights, text, files: [path] };
   } catch (error) {
     weights.close();
     throw error;
@@ -98,8 +113,10 @@ function openDirectory(directory: string): Opened {
   const tokenizerConfig = existsSync(at('tokenizer_config.json')) ? readJson(at('tokenizer_config.json')) : {};
   return {
     config: existsSync(generation) ? withGenerationConfig(config, readJson(generation), generation) : config,
-    tokenizer: createTokenizer(readJson(at('tokenizer.json')), tokenizerConfig, directory),
-    templates: existsSync(at('chat_template.jinja')) ? { plain: readText(at('chat_template.jinja')) } : hubTemplate(tokenizerConfig, at('tokenizer_config.json')),
+    text: () => ({
+      tokenizer: createTokenizer(readJson(at('tokenizer.json')), tokenizerConfig, directory),
+      templates: existsSync(at('chat_template.jinja')) ? { plain: readText(at('chat_template.jinja')) } : hubTemplate(tokenizerConfig, at('tokenizer_config.json')),
+    }),
     files: [at('config.json'), ...weightFiles(directory)],
     weights: openSharded(directory),
   };
