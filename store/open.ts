@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
-import { StoreError, toStoreError } from './errors.ts';
+import { StoreError, toStoreError, type StoreErrorCode } from './errors.ts';
 import { migrate, requireCurrentSchema } from './migrate.ts';
 import * as schema from './schema.ts';
 
@@ -142,10 +142,17 @@ function enterWalMode(sqlite: Sqlite.Database, busyTimeoutMs: number): void {
   }
 }
 
-/** The file system's own errors (`EACCES`, `EROFS`, `ENOSPC`) get the same codes as SQLite's. */
+/** The file system's own errors get the same codes as SQLite's. */
 function toOpenError(error: unknown, path: string): StoreError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM') return new StoreError('read_only', `${path} cannot be written: ${code}.`, { cause: error });
-  if (code === 'ENOSPC') return new StoreError('disk_full', `The disk is full (${path}).`, { cause: error });
-  return toStoreError(error, path);
+  const known = error instanceof Error && 'code' in error ? fileSystemErrors[String(error.code)] : undefined;
+  return known === undefined ? toStoreError(error, path) : new StoreError(known[0], `${known[1]} (${path}).`, { cause: error });
 }
+
+const fileSystemErrors: Readonly<Record<string, readonly [StoreErrorCode, string]>> = {
+  EACCES: ['read_only', 'This user may not write in the data directory'],
+  EPERM: ['read_only', 'This user may not write in the data directory'],
+  EROFS: ['read_only', 'The data directory is on a read-only file system'],
+  ENOSPC: ['disk_full', 'The disk is full'],
+  EEXIST: ['io_error', 'The data directory is not a directory'],
+  ENOTDIR: ['io_error', 'The data directory is not a directory'],
+};

@@ -44,7 +44,7 @@ export function createRollout(db: Database, given: NewRollout): StartedRollout {
     endedAt: null,
   };
   return db.write(() => {
-    db.prepared(insertRollout).run({ ...rollout });
+    db.orm.insert(rollouts).values(rollout).run();
     return { rollout, attempt: startAttempt(db, rollout.id, 1, at) };
   });
 }
@@ -191,10 +191,6 @@ function endRunningAttempt(db: Database, rolloutId: string, end: { state: EndedS
 }
 
 const p = sql.placeholder;
-const insertRollout = (db: Database) => db.orm.insert(rollouts).values({
-  id: p('id'), taskId: p('taskId'), mode: p('mode'), state: p('state'), pinnedVersion: p('pinnedVersion'), input: p('input'),
-  metadata: p('metadata'), createdAt: p('createdAt'), endedAt: p('endedAt'),
-}).prepare();
 const insertAttempt = (db: Database) => db.orm.insert(attempts).values({
   id: p('id'), rolloutId: p('rolloutId'), number: p('number'), state: p('state'), detail: p('detail'), createdAt: p('createdAt'),
   endedAt: p('endedAt'),

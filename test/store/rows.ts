@@ -1,0 +1,40 @@
+/** Rows and directories for the store's tests. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { newId } from '../../store/ids.ts';
+import { openDatabase, type Database, type OpenOptions } from '../../store/open.ts';
+import type { StartedRollout } from '../../store/rollouts.ts';
+import type { CompleteStep, OpenStep } from '../../store/step-writes.ts';
+
+/** A directory that goes away with the test. */
+export function temporaryDirectory(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'fulgurite-store-'));
+  t.after(() => { rmSync(directory, { recursive: true, force: true }); });
+  return directory;
+}
+
+/** A connection that is closed before its directory goes away. */
+export function temporaryDatabase(t: TestContext, options: OpenOptions = {}): Database {
+  const db = openDatabase(temporaryDirectory(t), options);
+  t.after(() => { db.close(); });
+  return db;
+}
+
+export function openStep({ rollout, attempt }: StartedRollout, given: Partial<OpenStep> = {}): OpenStep {
+  return {
+    id: newId('st'), callId: newId('ca'), choice: 0, rolloutId: rollout.id, attemptId: attempt.id, agent: 'default', sequence: 0,
+    parentStepId: null, dialect: 'chat', model: 'demo', responseId: null, request: '{"messages":[]}',
+    sampling: { temperature: 1, topP: 1, topK: 0, minP: 0, seed: null, maxTokens: 16, stop: [] }, createdAt: 1000, ...given,
+  };
+}
+
+export function completeStep(id: string, given: Partial<CompleteStep> = {}): CompleteStep {
+  return {
+    id, state: 'complete', responseId: `chatcmpl-${id}`, response: '{"choices":[]}', promptIds: Int32Array.of(1, 2, 3),
+    completionIds: Int32Array.of(4, 5), logprobs: Float32Array.of(-0.5, -0.25), versionSpans: [{ version: 0, from: 0, to: 2 }],
+    finishReason: 'stop', usage: { promptTokens: 3, completionTokens: 2 }, queueMs: 1, firstTokenMs: 2, totalMs: 3,
+    quarantineReason: null, error: null, endedAt: 2000, ...given,
+  };
+}
