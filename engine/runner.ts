@@ -62,6 +62,7 @@ export class Runner {
       executionMode: 'sequential',
       intraOpNumThreads: threads || availableParallelism(),
       interOpNumThreads: 1,
+      logSeverityLevel: 4, // every error is thrown as well
     });
     return new Runner(session, options);
   }

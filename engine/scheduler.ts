@@ -53,7 +53,7 @@ export function nextAction(state: SchedulerState, limits: Limits): Action {
   const isRowFree = rowsInUse(state) < limits.maxRows;
   const first = unstarted[0];
   if (first && isRowFree) return { type: 'start', id: first.id };
-  if (round.prefilled < limits.prefillBudget) {
+  if (round.prefilled < limits.prefillBudget && round.decoded.length === 0) {
     if (prefilling) {
       const to = Math.min(prefilling.done + limits.chunk, prefilling.length);
       return { type: 'prefill', id: prefilling.id, from: prefilling.done, to };

@@ -107,14 +107,21 @@ test('every request ends, in order of admission, and never more rows than allowe
   }), { numRuns: 200 });
 });
 
-test('between two decodes of a lane with rows, other prompts take at most budget + chunk tokens', () => {
+test('a lane with rows never waits for more than budget + chunk tokens of prompts', () => {
   check(property(anyRequests, (requests) => {
     const { actions } = simulate(requests, limits);
     let read = 0;
     for (const action of actions) {
-      if (action.type === 'nextRound') read = 0;
+      if (action.type === 'decode') read = 0;
       if (action.type === 'prefill') read += action.to - action.from;
+      if (action.type === 'nextRound') read = 0; // no lane had rows, or they decoded
       assert.ok(read < limits.prefillBudget + limits.chunk);
     }
   }), { numRuns: 100 });
+});
+
+test('a prompt that comes in the middle of a round waits for the next', () => {
+  const state = { ...idle, waiting: [{ id: 4 }], lanes: [{ version: 0, rows: 1 }], round: { prefilled: 0, decoded: [0] } };
+  assert.deepEqual(nextAction(state, limits), { type: 'nextRound' });
+  assert.deepEqual(nextAction({ ...state, round: FRESH_ROUND }, limits), { type: 'admit', id: 4 });
 });
