@@ -21,7 +21,7 @@ export interface ConfiguredKey {
 export interface AuthOptions {
   readonly keys: readonly ConfiguredKey[];
   /** A minted key by its secret (store `lookupKey`); undefined when it is unknown, revoked or expired. */
-  findMinted(secret: string): { readonly scope: Scope | 'rollout'; readonly rolloutId: string | null } | undefined;
+  readonly findMinted: (secret: string) => { readonly scope: Scope | 'rollout'; readonly rolloutId: string | null } | undefined;
   readonly env: NodeJS.ProcessEnv;
 }
 

@@ -33,15 +33,19 @@ export class EventStream {
     if (!this.#outgoing.write(`data: ${data}\n\n`)) await this.#drained();
   }
 
-  /** Ends the stream; `[DONE]` says that it is whole. */
+  /** Ends the stream; in OpenAI's dialects `[DONE]` says that it is whole. */
   done(): void {
+    this.end('data: [DONE]\n\n');
+  }
+
+  end(last = ''): void {
     if (!this.hasStarted) this.#outgoing.writeHead(200, { ...headers, ...this.#headers });
-    this.#outgoing.end('data: [DONE]\n\n');
+    this.#outgoing.end(last);
   }
 
   /** Ends a stream that cannot go on, as OpenAI's API does: an error object instead of `[DONE]`. */
   fail(error: ApiError): void {
-    this.#outgoing.end(`data: ${JSON.stringify(errorBody(error))}\n\n`);
+    this.end(`data: ${JSON.stringify(errorBody(error))}\n\n`);
   }
 
   async #drained(): Promise<void> {

@@ -8,7 +8,7 @@ export class Metrics {
 
   /** Calls by how they ended: a step's closing state. */
   readonly calls = this.#counter('fulgurite_calls_total', 'Policy calls by closing state.', ['state', 'mode']);
-  readonly refused = this.#counter('fulgurite_refused_total', 'Calls refused before they became a step, by error code.', ['code']);
+  readonly errors = this.#counter('fulgurite_errors_total', 'Requests answered with an error, by status and error code.', ['status', 'code']);
   readonly retries = this.#counter('fulgurite_retries_total', 'Calls recognised as a retry of a failed one.', []);
   readonly tokens = this.#counter('fulgurite_tokens_total', 'Tokens by kind.', ['kind']);
   readonly quarantined = this.#counter('fulgurite_quarantined_steps_total', 'Steps kept but never trained on, by reason.', ['reason']);
@@ -23,12 +23,8 @@ export class Metrics {
   readonly lastRound = this.#gauge('fulgurite_last_round', 'Metrics of the newest finished round.', ['metric']);
   readonly lastRoundId = this.#gauge('fulgurite_last_round_id', 'Id of the newest finished round.', []);
   readonly storeQueue = this.#gauge('fulgurite_store_queue', 'Writes that wait for the store\'s writer thread.', []);
+  readonly engine = this.#gauge('fulgurite_engine', 'What the policy backend says of itself.', ['stat']);
   readonly residentBytes = this.#gauge('fulgurite_resident_memory_bytes', 'Resident memory of the process.', []);
-
-  /** A gauge read from elsewhere at scrape time (the engine's rows). */
-  gauge(name: string, help: string, read: () => number | Promise<number>): void {
-    const gauge: Gauge = new Gauge({ name, help, registers: [this.registry], collect: async () => { gauge.set(await read()); } });
-  }
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
     return new Counter<L>({ name, help, labelNames, registers: [this.registry] });

@@ -64,7 +64,7 @@ export class Trajectories {
 
   #restore(rollout: Rollout, attempt: Attempt): Trajectory {
     const prefixes = new PrefixIndex();
-    for (const row of this.#db.prepared(selectTokens).all(rollout.id, attempt.id, maxRestoredSteps).reverse()) {
+    for (const row of this.#db.prepared(selectTokens).all(rollout.id, attempt.id, maxRestoredSteps).toReversed()) {
       prefixes.add(row.id, decodeIds(row.promptIds), decodeIds(row.completionIds));
     }
     const last = this.#db.prepared(selectLastSequence).get(rollout.id, attempt.id)?.last ?? -1;
