@@ -1,9 +1,9 @@
 /** The options that make a configuration, shared by the commands that need one. */
-import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ConfigError } from '../config/errors.ts';
 import { type ConfigTree, defaultConfigFile, isTree, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { locateModel } from '../model/locate.ts';
 import { collect, naturalNumber } from './command.ts';
 import { UsageError } from './failure.ts';
 
@@ -35,7 +35,7 @@ export function addServerOptions(command: Command): Command {
     .option('-p, --port <number>', 'port to listen on; 0 picks a free one', naturalNumber);
 }
 
-/** @throws ConfigError, UsageError in one sentence. */
+/** @throws ConfigError, UsageError, ModelError `not_found`, each in one sentence. */
 export function configurationOf(options: ConfigOptions, defaults: { readonly port?: number } = {}): Config {
   if (options.model !== undefined && options.upstream !== undefined) throw new UsageError('Give either --model or --upstream, not both.');
   const config = loadConfig({
@@ -43,11 +43,8 @@ export function configurationOf(options: ConfigOptions, defaults: { readonly por
     sets: options.set ?? [],
     flags: (tree) => applyFlags(tree, { ...options, port: options.port ?? defaults.port }),
   });
-  const { backend } = config;
-  // A bare "owner/name" may be the id of a model in the Hugging Face cache.
-  if (backend.kind === 'embedded' && !existsSync(backend.model) && !/^[\w-]+\/[\w.-]+$/.test(backend.model)) {
-    throw new UsageError(`There is no model at ${backend.model}.`);
-  }
+  // Said at once, and not by a thread that is starting.
+  if (config.backend.kind === 'embedded') locateModel(config.backend.model);
   return config;
 }
 

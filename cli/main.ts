@@ -1,22 +1,34 @@
 #!/usr/bin/env node
 /** `fulgurite <command>`: every command is one file beside this one. */
+import type { Command } from 'commander';
 import { newCommand } from './command.ts';
-import { configCommand } from './config.ts';
 import { describeFailure } from './failure.ts';
 import { packageVersion } from './package.ts';
-import { policiesCommand } from './policies.ts';
-import { roundsCommand } from './rounds.ts';
-import { runCommand } from './run.ts';
-import { trainCommand } from './train.ts';
 
-const program = newCommand('fulgurite', 'An OpenAI-compatible proxy that records what agents do and trains their policy from it.', 'serve --model ./model')
-  .version(packageVersion(), '-V, --version')
-  .enablePositionalOptions();
-const commands = [runCommand, trainCommand, policiesCommand, roundsCommand, configCommand];
-for (const command of commands) program.addCommand(command());
+/** In the order of `--help`. Only the command that is named is loaded: a client command needs no engine. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serveCommand(),
+  run: async () => (await import('./run.ts')).runCommand(),
+  train: async () => (await import('./train.ts')).trainCommand(),
+  trainer: async () => (await import('./trainer.ts')).trainerCommand(),
+  policies: async () => (await import('./policies.ts')).policiesCommand(),
+  rounds: async () => (await import('./rounds.ts')).roundsCommand(),
+  export: async () => (await import('./export.ts')).exportCommand(),
+  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
+  config: async () => (await import('./config.ts')).configCommand(),
+};
+
+async function main(args: readonly string[]): Promise<void> {
+  const program = newCommand('fulgurite', 'An OpenAI-compatible proxy that records what agents do and trains their policy from it.', 'serve --model ./model')
+    .version(packageVersion(), '-V, --version')
+    .enablePositionalOptions();
+  const named = commands[args[0] ?? ''];
+  for (const load of named ? [named] : Object.values(commands)) program.addCommand(await load());
+  await program.parseAsync(args, { from: 'user' });
+}
 
 try {
-  await program.parseAsync();
+  await main(process.argv.slice(2));
 } catch (error) {
   // The one place where a failure becomes a sentence and an exit code.
   const { exitCode, message } = describeFailure(error);

@@ -33,7 +33,7 @@ async function list(options: ConnectionOptions & { limit: number; json?: boolean
 function row(round: RoundRow): string[] {
   const seconds = round.started_at !== null && round.ended_at !== null ? (round.ended_at - round.started_at) / 1000 : null;
   return [
-    String(round.id), round.state, cell(round.base_version, 0), cell(round.result_version, 0), cell(round.metrics?.['reward_mean']),
+    String(round.id), round.state, cell(round.base_version, 0), cell(round.result_version, 0), cell(round.metrics?.['rewardMean']),
     cell(seconds, 1), round.error ?? (round.progress ? `${round.progress.phase} ${round.progress.done}/${round.progress.total}` : ''),
   ];
 }

@@ -1,10 +1,10 @@
 /** `fulgurite run`: an unmodified agent command, once for every task and group member. */
 import type { Command } from 'commander';
 import { addAgentOptions, agentOf, type AgentOptions } from './agent-options.ts';
-import { AdminClient, type RolloutMode } from './client/admin.ts';
+import { AdminClient, type RolloutMode, rolloutModes } from './client/admin.ts';
 import { addTargetOptions, openTarget, type TargetOptions } from './client/target.ts';
-import { newCommand } from './command.ts';
-import { RunError, UsageError } from './failure.ts';
+import { newCommand, oneOf } from './command.ts';
+import { RunError } from './failure.ts';
 import { onInterrupt } from './interrupt.ts';
 import { type BatchSummary, runBatch, summarize } from './runner/batch.ts';
 import { ProcessGroups } from './runner/process.ts';
@@ -24,7 +24,7 @@ export function runCommand(): Command {
   const command = newCommand('run', 'Run an agent on tasks behind the proxy and give its rollouts their rewards.', 'run --tasks tasks.jsonl --group 8 --parallel 4 --timeout 60 -- node agent.mjs')
     .passThroughOptions()
     .requiredOption('-t, --tasks <file>', 'tasks, one JSON value a line')
-    .option('--mode <mode>', 'train, val or live: what the rollouts are for', modeOf, 'train')
+    .option('--mode <mode>', 'train, val or live: what the rollouts are for', oneOf(rolloutModes), 'train')
     .option('--json', 'one JSON line for each rollout on stdout');
   return addTargetOptions(addAgentOptions(command)).action((words: string[], options: RunOptions) => run(words, options));
 }
@@ -63,9 +63,4 @@ export function rolloutJson(result: RolloutResult): Record<string, unknown> {
 function summaryText(summary: BatchSummary): string {
   const parts = [`${summary.rollouts} rollouts`, `${summary.succeeded} succeeded`, `${summary.failed} failed`, `${summary.timedOut} timed out`, `mean reward ${cell(summary.meanReward)}`];
   return `${parts.join(', ')}.`;
-}
-
-function modeOf(text: string): RolloutMode {
-  if (text === 'train' || text === 'val' || text === 'live') return text;
-  throw new UsageError(`--mode must be train, val or live, not "${text}".`);
 }

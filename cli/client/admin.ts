@@ -4,7 +4,8 @@ import { type Connection, json, request } from './http.ts';
 import { RunError } from '../failure.ts';
 import { serverEvents } from './events.ts';
 
-export type RolloutMode = 'train' | 'val' | 'live';
+export const rolloutModes = ['train', 'val', 'live'] as const;
+export type RolloutMode = (typeof rolloutModes)[number];
 export type EndState = 'succeeded' | 'failed' | 'timed_out' | 'cancelled';
 
 export interface PolicyRow {

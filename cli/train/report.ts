@@ -4,7 +4,7 @@ import { cell, textTable } from '../terminal/table.ts';
 import type { RoundReport, TrainResult } from './loop.ts';
 
 /** Names of the trainer's metrics that the table shows. */
-const shownMetrics = [['kl', 'KL'], ['clip_fraction', 'clip'], ['entropy', 'entropy'], ['grad_norm', 'grad norm']] as const;
+const shownMetrics = [['policyKl', 'KL'], ['clipFraction', 'clip'], ['entropy', 'entropy'], ['gradNorm', 'grad norm']] as const;
 
 /** One line of `--json`. */
 export function roundJson(report: RoundReport): Record<string, unknown> {

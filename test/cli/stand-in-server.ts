@@ -62,7 +62,7 @@ export async function startStandIn(options: { adminKey?: string } = {}): Promise
       if (state === 'promoted') standIn.current++;
       rounds.push({
         id: rounds.length + 1, state, base_version: 0, result_version: state === 'promoted' ? standIn.current : null, progress: null,
-        metrics: { reward_mean: 0.5, kl: 0.01 }, error: state === 'failed' ? 'out of memory' : null, requested_at: 0, started_at: 0, ended_at: 1,
+        metrics: { rewardMean: 0.5, policyKl: 0.01 }, error: state === 'failed' ? 'out of memory' : null, requested_at: 0, started_at: 0, ended_at: 1,
       });
       return [202, { id: rounds.length, state: 'requested' }];
     }

@@ -1,0 +1,41 @@
+/** `fulgurite serve`: proxy, engine and trainer in one command. */
+import { once } from 'node:events';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { Config } from '../config/schema.ts';
+import { databaseFileName } from '../store/open.ts';
+import { newCommand } from './command.ts';
+import { addServerOptions, type ConfigOptions, configurationOf } from './configuration.ts';
+import { onInterrupt } from './interrupt.ts';
+import { packageVersion } from './package.ts';
+import { type RunningServer, startServer } from './server/start.ts';
+
+export function serveCommand(): Command {
+  const command = newCommand('serve', 'Serve a model to agents, record their calls, and train it on request.', 'serve --model ./model --port 8700 --data ./data')
+    .option('--no-trainer', 'do not start the trainer process');
+  return addServerOptions(command).action((options: ConfigOptions) => serve(options));
+}
+
+async function serve(options: ConfigOptions): Promise<void> {
+  const config = configurationOf(options);
+  using interruption = onInterrupt();
+  const { signal } = interruption;
+  const server = await startServer(config);
+  process.stdout.write(banner(config, server));
+  if (!signal.aborted) await once(signal, 'abort');
+  await server.close();
+}
+
+/** Addresses, model, data and what to do next, once. */
+export function banner(config: Config, { facts, trainerPid }: RunningServer): string {
+  const trainer = trainerPid === null ? 'off' : `${config.trainer.method}, ${config.trainer.algorithm.name}; POST ${facts.url}/admin/rounds starts a round`;
+  return [
+    `Fulgurite ${packageVersion()}`,
+    `  agents   OPENAI_BASE_URL=${facts.url}/v1`,
+    `  model    ${facts.model}, policy version ${facts.version}`,
+    `  data     ${join(resolve(config.dataDir), databaseFileName)}`,
+    `  trainer  ${trainer}`,
+    `  metrics  ${facts.url}/metrics`,
+    '',
+  ].join('\n');
+}
