@@ -27,8 +27,7 @@ export function compareLogprobs(recorded: ArrayLike<number>, recomputed: ArrayLi
     const y = recomputed[i] ?? NaN;
     const difference = Math.abs(y - x);
     absolute += difference;
-    // Math.max would pass over NaN only by accident of its argument order; this keeps it.
-    if (!(difference <= maxAbsolute)) maxAbsolute = difference;
+    maxAbsolute = Math.max(maxAbsolute, difference);
     kl += Math.expm1(y - x) - (y - x);
     sums.x += x;
     sums.y += y;
