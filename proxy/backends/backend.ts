@@ -65,6 +65,8 @@ export interface PolicyBackend {
   loadPolicy(policy: { version: number; kind: 'adapter' | 'full'; directory: string }): Promise<void>;
   setCurrent(version: number): Promise<void>;
   unloadPolicy(version: number): Promise<void>;
+  /** Numbers for /metrics, by name (`rows_running`), where the backend has any. */
+  stats?(): Promise<Readonly<Record<string, number>>>;
   health(): Promise<{ readonly ok: boolean; readonly detail: string }>;
   close(): Promise<void>;
 }

@@ -1,13 +1,14 @@
 /** The policy runs in this process: chat template and tokenizer here, the model in the engine's thread. */
 import { randomUUID } from 'node:crypto';
 import type { Engine, GenerateRequest } from '../../../engine/engine.ts';
+import type { ToolCallReader } from '../../../model/chat/tool-calls.ts';
 import type { Tokenizer } from '../../../model/tokenizer.ts';
 import { parseChatRequest, type ChatRequest } from '../../dialects/chat.ts';
 import type { ReplyHeader } from '../../dialects/chat-reply.ts';
 import { ApiError } from '../../errors.ts';
 import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from '../backend.ts';
 import { streamed, whole } from './answering.ts';
-import { ChoiceWriter, type ToolCallReader } from './choice-writer.ts';
+import { ChoiceWriter } from './choice-writer.ts';
 import { pieces, type Piece } from './generation.ts';
 import type { PromptEncoder } from './prompts.ts';
 import { refusal, type Abilities } from './refusals.ts';
@@ -35,6 +36,7 @@ export class EmbeddedBackend implements PolicyBackend {
   readonly #parts: EmbeddedParts;
   readonly #stopTokenIds: ReadonlySet<number>;
   readonly #abilities: Abilities;
+  readonly #callTagIsSpecial: boolean;
   readonly #startedAt = Math.floor(Date.now() / 1000);
   #currentVersion = 0;
 
@@ -43,6 +45,8 @@ export class EmbeddedBackend implements PolicyBackend {
     this.fingerprint = parts.fingerprint;
     this.#stopTokenIds = new Set(parts.stopTokenIds);
     this.#abilities = { templateUsesTools: parts.templateUsesTools, parsesToolCalls: parts.newToolCallReader !== null };
+    const callTag = parts.tokenizer.tokenId('<tool_call>');
+    this.#callTagIsSpecial = callTag !== undefined && parts.tokenizer.isSpecial(callTag);
   }
 
   capabilities(): Capabilities {
@@ -141,7 +145,8 @@ export class EmbeddedBackend implements PolicyBackend {
     const { tokenizer, newToolCallReader } = this.#parts;
     const readsCalls = request.tools.length > 0 && request.toolChoice.kind === 'auto' && newToolCallReader !== null;
     return new ChoiceWriter({
-      text: tokenizer.stream({ skipSpecialTokens: true }),
+      // Some tokenizers count the call's tags among their special tokens: those must not be skipped.
+      text: tokenizer.stream({ skipSpecialTokens: !(readsCalls && this.#callTagIsSpecial) }),
       stop: request.stop,
       stopTokenIds: this.#stopTokenIds,
       toolCalls: readsCalls ? newToolCallReader() : null,

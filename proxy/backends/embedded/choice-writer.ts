@@ -1,19 +1,8 @@
 /** One choice's tokens → what the client reads: text, tool calls, the reason for the end. */
+import type { ToolCallEvent, ToolCallReader } from '../../../model/chat/tool-calls.ts';
 import type { TokenStream } from '../../../model/tokenizer.ts';
 import type { FinishReason, ToolCallDelta } from '../../dialects/chat-reply.ts';
 import { StopFilter } from './stop-filter.ts';
-
-/** Text of a model that may write tool calls, taken apart as it comes. */
-export interface ToolCallReader {
-  push(text: string): readonly Said[];
-  end(): readonly Said[];
-}
-
-export type Said =
-  | { readonly type: 'text'; readonly text: string }
-  /** A call begins; `index` counts calls from 0. */
-  | { readonly type: 'call'; readonly index: number; readonly name: string }
-  | { readonly type: 'arguments'; readonly index: number; readonly text: string };
 
 export interface Written {
   readonly content: string;
@@ -63,16 +52,16 @@ export class ChoiceWriter {
     return this.#written([...this.#read(rest), ...this.#readEnd()], reason);
   }
 
-  #read(text: string): readonly Said[] {
+  #read(text: string): readonly ToolCallEvent[] {
     if (text === '') return [];
     return this.#parts.toolCalls?.push(text) ?? [{ type: 'text', text }];
   }
 
-  #readEnd(): readonly Said[] {
+  #readEnd(): readonly ToolCallEvent[] {
     return this.#parts.toolCalls?.end() ?? [];
   }
 
-  #written(said: readonly Said[], reason: 'stop' | 'length' | null): Written {
+  #written(said: readonly ToolCallEvent[], reason: 'stop' | 'length' | null): Written {
     let content = '';
     let end = reason;
     const toolCalls: ToolCallDelta[] = [];

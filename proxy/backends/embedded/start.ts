@@ -2,10 +2,10 @@
 import type { EmbeddedBackendConfig } from '../../../config/schema.ts';
 import { startEngine } from '../../../engine/client.ts';
 import type { EngineOptions } from '../../../engine/engine.ts';
+import { hermesReader } from '../../../model/chat/hermes.ts';
 import { openModel } from '../../../model/open.ts';
 import { EmbeddedBackend } from './backend.ts';
 import { PromptEncoder } from './prompts.ts';
-import { toolCallReaders } from './tool-calls.ts';
 
 /** What the engine needs to know beside its own section of the configuration. */
 export type EngineNeeds = Pick<EngineOptions, 'cacheDir' | 'adapterTargets'>;
@@ -29,7 +29,7 @@ export async function startEmbedded(config: EmbeddedBackendConfig, needs: Engine
       fingerprint: model.fingerprint,
       stopTokenIds: model.config.eosTokenIds,
       templateUsesTools: chatTemplate.usesTools,
-      newToolCallReader: toolCallReaders[config.toolFormat],
+      newToolCallReader: config.toolFormat === 'hermes' ? hermesReader : null,
     });
   } catch (error) {
     await prompts.close();

@@ -13,7 +13,7 @@ const greedy = { model: 'smollm2', messages, temperature: 0, max_tokens: 24 };
 
 async function connect(answer: (asked: Asked) => Exchange, config: object = {}) {
   const server = await fixtureServer(answer);
-  const backend = new OpenAIBackend(openaiBackendSchema.parse({ kind: 'openai', baseUrl: server.baseUrl, ...config }), null);
+  const backend = new OpenAIBackend(openaiBackendSchema.parse({ kind: 'openai', baseUrl: server.baseUrl, ...config }));
   return {
     server,
     backend,
@@ -25,7 +25,7 @@ async function connect(answer: (asked: Asked) => Exchange, config: object = {}) 
   };
 }
 
-const withoutIdentity = ({ id: _, created: __, ...rest }: Record<string, unknown>) => rest;
+const withoutIdentity = (answer: Record<string, unknown>) => ({ ...answer, id: null, created: null });
 const json = (status: number, body: unknown): Exchange => ({ request: { body: null }, status, contentType: 'application/json', bytes: Buffer.from(JSON.stringify(body)) });
 
 conformance('openai (vLLM recorded)', async () => {
@@ -117,7 +117,7 @@ test('a server without ids serves, and its steps are inexact', async () => {
 test('what llama.cpp says beside usage is kept when the usage chunk is taken out', async () => {
   await using connected = await connect(llamacpp);
   const seen = await connected.chat({ ...greedy, stream: true });
-  assert.equal((seen.chunks.at(-1)?.['choices'] as { finish_reason: string }[])[0]?.finish_reason, 'length');
+  assert.match(JSON.stringify(seen.chunks.at(-1)?.['choices']), /"finish_reason":"length"/);
   assert.ok(typeof seen.chunks.at(-1)?.['timings'] === 'object');
   assert.equal(seen.usage, null);
 });
@@ -178,7 +178,7 @@ test('silence and absence are 504 and 502', async () => {
   await using slow = await connect(vllm, { timeoutMs: 50 });
   const paced = slow.chat({ ...greedy, stream: true }, { 'x-pace-ms': '3000' });
   await assert.rejects(paced, (error) => error instanceof ApiError && error.status === 504 && error.code === 'upstream_timeout');
-  const gone = new OpenAIBackend(openaiBackendSchema.parse({ kind: 'openai', baseUrl: 'http://127.0.0.1:9/v1' }), null);
+  const gone = new OpenAIBackend(openaiBackendSchema.parse({ kind: 'openai', baseUrl: 'http://127.0.0.1:9/v1' }));
   await gone.probe();
   await assert.rejects(gone.chat(chatCall(greedy), never), (error) => error instanceof ApiError && error.status === 502 && error.code === 'upstream_unreachable');
   assert.equal((await gone.health()).ok, false);
@@ -187,7 +187,7 @@ test('silence and absence are 504 and 502', async () => {
 
 test('the configured model name and key go upstream', async () => {
   await using server = await fixtureServer(vllm);
-  const backend = new OpenAIBackend(openaiBackendSchema.parse({ kind: 'openai', baseUrl: `${server.baseUrl}/`, model: 'smollm2' }), 'sk-upstream');
+  const backend = new OpenAIBackend(openaiBackendSchema.parse({ kind: 'openai', baseUrl: `${server.baseUrl}/`, model: 'smollm2', apiKey: 'sk-upstream' }));
   await backend.chat(chatCall({ ...greedy, model: 'gpt-4o' }), never);
   assert.equal(server.asked[0]?.body['model'], 'smollm2');
   assert.equal(server.asked[0]?.headers.authorization, 'Bearer sk-upstream');
