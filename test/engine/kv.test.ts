@@ -25,11 +25,11 @@ function holds(cache: KvCache, row: number, length: number, tag: number): boolea
   return true;
 }
 
-test('buckets are powers of two, capped by the context', () => {
+await test('buckets are powers of two, capped by the context', () => {
   assert.deepEqual([1, 128, 129, 300, 900, 1025].map((positions) => bucket(positions, 1000)), [128, 128, 256, 512, 1000, 1025]);
 });
 
-test('growing keeps what rows hold, in both dimensions', () => {
+await test('growing keeps what rows hold, in both dimensions', () => {
   const cache = new KvCache(shape, 400);
   assert.equal(cache.bytes, 0);
   cache.reserve(1, 100, []);
@@ -51,7 +51,7 @@ test('growing keeps what rows hold, in both dimensions', () => {
   assert.equal(cache.bytes, 0);
 });
 
-test('rows are copied by prefix, within a cache and between caches of different size', () => {
+await test('rows are copied by prefix, within a cache and between caches of different size', () => {
   const cache = new KvCache(shape, 512);
   cache.reserve(3, 200, []);
   fill(cache, 0, 200, 1);
@@ -65,7 +65,7 @@ test('rows are copied by prefix, within a cache and between caches of different 
   assert.ok(holds(other, 0, 200, 3));
 });
 
-test('a view is the cache\'s own memory', () => {
+await test('a view is the cache\'s own memory', () => {
   const cache = new KvCache(shape, 512);
   cache.reserve(2, 128, []);
   const both = cache.view(1, 0, 2);

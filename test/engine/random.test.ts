@@ -5,7 +5,7 @@ import { philox4x32, uniform } from '../../engine/random.ts';
 const hex = (words: readonly number[]) => words.map((word) => word.toString(16).padStart(8, '0')).join(' ');
 
 // Known answers: Random123 distribution, tests/kat_vectors, "philox4x32 10".
-test('philox4x32-10 gives the published answers', () => {
+await test('philox4x32-10 gives the published answers', () => {
   assert.equal(hex(philox4x32([0, 0, 0, 0], [0, 0])), '6627e8d5 e169c58d bc57ac4c 9b00dbd8');
   const ones = 0xffffffff;
   assert.equal(hex(philox4x32([ones, ones, ones, ones], [ones, ones])), '408f276d 41c83b0e a20bc7c6 6d5451fd');
@@ -14,7 +14,7 @@ test('philox4x32-10 gives the published answers', () => {
     'd16cfe09 94fdcceb 5001e420 24126ea1');
 });
 
-test('uniform numbers are in [0, 1), even, and differ by seed, choice and position', () => {
+await test('uniform numbers are in [0, 1), even, and differ by seed, choice and position', () => {
   const draws = Array.from({ length: 20_000 }, (_, position) => uniform(7, 0, position));
   assert.ok(draws.every((u) => u >= 0 && u < 1));
   const mean = draws.reduce((sum, u) => sum + u, 0) / draws.length;

@@ -34,7 +34,7 @@ function probabilities(logits: Float32Array, config: GoldenConfig): Float64Array
   return dense;
 }
 
-test('probabilities equal vLLM\'s for every setting without penalties', () => {
+await test('probabilities equal vLLM\'s for every setting without penalties', () => {
   let compared = 0;
   for (const { config: index, row, tie_ambiguous: ambiguous } of golden.cases) {
     const config = golden.configs[index] ?? {};
@@ -52,7 +52,7 @@ test('probabilities equal vLLM\'s for every setting without penalties', () => {
   assert.equal(compared, 14 * 7);
 });
 
-test('log-probs: of the processed distribution, raw, and the most likely ones', () => {
+await test('log-probs: of the processed distribution, raw, and the most likely ones', () => {
   const raw = tensors.read('raw_logprobs').data;
   for (let row = 0; row < 7; row++) {
     for (const config of golden.configs) {
@@ -72,7 +72,7 @@ test('log-probs: of the processed distribution, raw, and the most likely ones', 
   }
 });
 
-test('tokens come as often as their probability says', () => {
+await test('tokens come as often as their probability says', () => {
   const logits = Float32Array.from([1, 2, 0, -Infinity, 3]);
   const options = { temperature: 0.8, topP: 0.95, topK: 4, minP: 0.01 };
   const counts = new Float64Array(5);
@@ -85,7 +85,7 @@ test('tokens come as often as their probability says', () => {
   counts.forEach((share, id) => assert.ok(Math.abs(share - (expected[id] ?? 0)) < 0.015, `token ${id}: ${share} for ${expected[id]}`));
 });
 
-test('top-p with a large vocabulary equals sorting all of it', () => {
+await test('top-p with a large vocabulary equals sorting all of it', () => {
   const logits = Float32Array.from({ length: 20_000 }, (_, i) => 6 * Math.sin(i * 12.9898) + i * 1e-7);
   for (const topP of [0.001, 0.5, 0.9, 0.999]) {
     const { ids } = distribution(logits, { temperature: 1, topP, topK: 0, minP: 0 }, Math.max(...logits));
@@ -98,7 +98,7 @@ test('top-p with a large vocabulary equals sorting all of it', () => {
   }
 });
 
-test('broken logits are an error, not a token', () => {
+await test('broken logits are an error, not a token', () => {
   for (const logits of [Float32Array.of(NaN, NaN), Float32Array.of(1, NaN), Float32Array.of(-Infinity, -Infinity), Float32Array.of(Infinity, 0)]) {
     for (const temperature of [0, 0.5, 1]) {
       assert.throws(() => sample(logits, { temperature, topP: 1, topK: 0, minP: 0 }, 0.5, 0), NoDistributionError, `${[...logits].join(' ')} at ${temperature}`);
@@ -106,7 +106,7 @@ test('broken logits are an error, not a token', () => {
   }
 });
 
-test('topIds orders by value, then id', () => {
+await test('topIds orders by value, then id', () => {
   assert.deepEqual([...topIds(Float32Array.of(1, 5, 3, 5, -1, 3), 4)], [1, 3, 2, 5]);
   assert.deepEqual([...topIds(Float32Array.of(2, 1), 5)], [0, 1]);
   assert.deepEqual([...topIds(Float32Array.of(2, 1), 0)], []);

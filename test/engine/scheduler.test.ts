@@ -20,10 +20,10 @@ const table: [string, Partial<SchedulerState>, Action][] = [
   ['choices left over come before newer requests', { waiting: [{ id: 5 }], unstarted: [{ id: 4 }], lanes: [{ version: 0, rows: 1 }] }, { type: 'start', id: 4 }],
 ];
 for (const [name, state, action] of table) {
-  test(name, () => assert.deepEqual(nextAction({ ...idle, ...state }, limits), action));
+  await test(name, () => assert.deepEqual(nextAction({ ...idle, ...state }, limits), action));
 }
 
-test('refusals say the numbers', () => {
+await test('refusals say the numbers', () => {
   assert.equal(refusal(63, 0, limits), null);
   assert.match(refusal(64, 0, limits)?.message ?? '', /64 tokens.*context of 64/);
   assert.equal(refusal(64, 9, limits)?.code, 'context_length_exceeded');
@@ -98,7 +98,7 @@ const anyRequest = record({
 const anyRequests = array(anyRequest, { minLength: 1, maxLength: 12 })
   .map((list) => list.toSorted((a, b) => a.arrives - b.arrives).map((request, id) => ({ ...request, id })));
 
-test('every request ends, in order of admission, and never more rows than allowed', () => {
+await test('every request ends, in order of admission, and never more rows than allowed', () => {
   check(property(anyRequests, integer({ min: 1, max: 4 }), (requests, maxRows) => {
     const { ended, mostRows, order } = simulate(requests, { ...limits, maxRows });
     assert.equal(ended.size, requests.length);
@@ -107,7 +107,7 @@ test('every request ends, in order of admission, and never more rows than allowe
   }), { numRuns: 200 });
 });
 
-test('a lane with rows never waits for more than budget + chunk tokens of prompts', () => {
+await test('a lane with rows never waits for more than budget + chunk tokens of prompts', () => {
   check(property(anyRequests, (requests) => {
     const { actions } = simulate(requests, limits);
     let read = 0;
@@ -120,7 +120,7 @@ test('a lane with rows never waits for more than budget + chunk tokens of prompt
   }), { numRuns: 100 });
 });
 
-test('a prompt that comes in the middle of a round waits for the next', () => {
+await test('a prompt that comes in the middle of a round waits for the next', () => {
   const state = { ...idle, waiting: [{ id: 4 }], lanes: [{ version: 0, rows: 1 }], round: { prefilled: 0, decoded: [0] } };
   assert.deepEqual(nextAction(state, limits), { type: 'nextRound' });
   assert.deepEqual(nextAction({ ...state, round: FRESH_ROUND }, limits), { type: 'admit', id: 4 });
