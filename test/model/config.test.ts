@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { parseModelConfig, withGenerationConfig } from '../../model/config.ts';
+import type { RopeConfig } from '../../model/model.ts';
+
+function read(path: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(new URL(`../fixtures/golden/models/${path}`, import.meta.url), 'utf8')) as Record<string, unknown>;
+}
+const base = read('llama-tied/config.json');
+
+const ropes: Record<string, RopeConfig> = {
+  'llama-tied': { type: 'default', theta: 10000 },
+  'llama-untied-llama3rope': { type: 'llama3', theta: 500000, factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 64 },
+};
+
+for (const [name, rope] of Object.entries(ropes)) {
+  test(`${name}: the layouts of transformers 4 and 5 say the same`, () => {
+    const config = parseModelConfig(read(`${name}/config.json`), name);
+    assert.deepEqual(config.rope, rope);
+    assert.deepEqual(parseModelConfig(read(`${name}/config.v4.json`), name), config);
+  });
+}
+
+test('every key finds its place', () => {
+  assert.deepEqual(parseModelConfig(base, 'm'), {
+    architecture: 'llama', vocabSize: 97, hiddenSize: 32, intermediateSize: 56, layers: 2, heads: 4, kvHeads: 2, headDim: 8, rmsNormEps: 1e-5,
+    rope: { type: 'default', theta: 10000 }, tieWordEmbeddings: true, maxPositions: 128, bosTokenId: 1, eosTokenIds: [2], padTokenId: 0,
+  });
+});
+
+test("absent keys have transformers' defaults", () => {
+  const { num_key_value_heads: _kv, head_dim: _head, rope_parameters: _rope, tie_word_embeddings: _tie, rms_norm_eps: _eps, pad_token_id: _pad, eos_token_id: _eos, ...sparse } = base;
+  const config = parseModelConfig(sparse, 'm');
+  assert.deepEqual(
+    [config.kvHeads, config.headDim, config.rope, config.tieWordEmbeddings, config.rmsNormEps, config.padTokenId, config.eosTokenIds],
+    [4, 8, { type: 'default', theta: 10000 }, false, 1e-6, null, []],
+  );
+});
+
+test('the rope type may be called by its old name', () => {
+  const { rope_parameters: _rope, ...v4 } = base;
+  const scaling = { type: 'llama3', factor: 32, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+  assert.equal(parseModelConfig({ ...v4, rope_theta: 5e5, rope_scaling: scaling }, 'm').rope.type, 'llama3');
+});
+
+const unsupported: Record<string, [change: Record<string, unknown>, message: RegExp]> = {
+  'another model type': [{ model_type: 'qwen3' }, /model_type "qwen3"/],
+  'another architecture': [{ architectures: ['LlamaForSequenceClassification'] }, /architecture "LlamaForSequenceClassification"/],
+  'attention bias': [{ attention_bias: true }, /attention_bias/],
+  'MLP bias': [{ mlp_bias: true }, /mlp_bias/],
+  'another activation': [{ hidden_act: 'gelu' }, /hidden_act "gelu"/],
+  'another rope': [{ rope_parameters: { rope_type: 'yarn', factor: 4, rope_theta: 1e4 } }, /rope type "yarn"/],
+  'another rope, old layout': [{ rope_parameters: null, rope_scaling: { type: 'linear', factor: 2 } }, /rope type "linear"/],
+  'partial rotation': [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor: 0.5/],
+  quantization: [{ quantization_config: { quant_method: 'awq' } }, /quantization_config/],
+  'a sliding window': [{ sliding_window: 4096 }, /sliding_window: 4096/],
+};
+for (const [what, [change, message]] of Object.entries(unsupported)) {
+  test(`${what} is refused by name`, () => {
+    assert.throws(() => parseModelConfig({ ...base, ...change }, 'dir/config.json'), { name: 'ModelError', code: 'unsupported', message });
+    assert.throws(() => parseModelConfig({ ...base, ...change }, 'dir/config.json'), /^ModelError: dir\/config\.json: /);
+  });
+}
+
+test('nonsense is not valid, and the key is named', () => {
+  const invalid = (config: unknown, message: RegExp): void => assert.throws(() => parseModelConfig(config, 'c'), { name: 'ModelError', code: 'invalid_config', message });
+  invalid({ ...base, hidden_size: '32' }, /hidden_size/);
+  invalid({ ...base, num_hidden_layers: 0 }, /num_hidden_layers/);
+  invalid({ ...base, num_key_value_heads: 3 }, /4 attention heads cannot share 3/);
+  invalid({ ...base, head_dim: 7 }, /head dimension of 7/);
+  invalid({ ...base, rope_parameters: { rope_type: 'llama3', factor: 8 } }, /llama3 rope needs/);
+  invalid([], /c: /);
+  invalid(null, /c: /);
+});
+
+test('the generation configuration adds end tokens', () => {
+  const config = parseModelConfig(base, 'm');
+  assert.deepEqual(withGenerationConfig(config, { eos_token_id: [2, 5], temperature: 0.6 }, 'g').eosTokenIds, [2, 5]);
+  assert.deepEqual(withGenerationConfig(config, { bos_token_id: 7 }, 'g'), config, 'the model configuration comes first');
+  assert.throws(() => withGenerationConfig(config, { eos_token_id: 'x' }, 'g'), { code: 'invalid_config' });
+});
