@@ -40,7 +40,8 @@ export function startTrainerProcess(options: TrainerProcessOptions): TrainerProc
 
   const start = (): void => {
     const startedAt = Date.now();
-    const own = fork(entry, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    // The parent's own flags (a debugger's port, a test runner's) are not the child's.
+    const own = fork(entry, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: [] });
     child = own;
     own.send(options.config);
     // 'error' comes instead of 'exit' when it could not be started, and beside it when a message could not be sent.

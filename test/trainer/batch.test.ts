@@ -8,7 +8,7 @@ const step = (id: string, prompt: Int32Array, completion: Int32Array, attemptId 
   id, attemptId, promptTokenIds: prompt, completionTokenIds: completion, temperature,
 });
 
-test('a call that continues another shares its row', () => {
+await test('a call that continues another shares its row', () => {
   const rows = mergeSteps([
     step('a', ids(1, 2), ids(3, 4)),
     step('b', ids(1, 2, 3, 4, 9), ids(5)),
@@ -20,7 +20,7 @@ test('a call that continues another shares its row', () => {
   ]);
 });
 
-test('a second continuation of the same call, and another attempt, start rows of their own', () => {
+await test('a second continuation of the same call, and another attempt, start rows of their own', () => {
   const rows = mergeSteps([
     step('a', ids(1), ids(2)),
     step('b', ids(1, 2, 3), ids(4)),
@@ -30,12 +30,12 @@ test('a second continuation of the same call, and another attempt, start rows of
   assert.deepEqual(rows.map((row) => row.segments.map((segment) => segment.step)), [[0, 1], [2], [3]]);
 });
 
-test('an empty prompt or completion is refused by name', () => {
+await test('an empty prompt or completion is refused by name', () => {
   assert.throws(() => mergeSteps([step('st_x', ids(), ids(1))]), /st_x/);
   assert.throws(() => mergeSteps([step('st_y', ids(1), ids())]), /st_y/);
 });
 
-test('padded lengths are few and waste little', () => {
+await test('padded lengths are few and waste little', () => {
   assert.equal(paddedLength(1), 16);
   assert.equal(paddedLength(33), 48);
   assert.equal(paddedLength(513), 576);
@@ -67,7 +67,7 @@ const attempts = fc.array(
   return steps;
 }));
 
-test('every trained token appears once, with its target, its whole prefix before it, and its own inputs', () => {
+await test('every trained token appears once, with its target, its whole prefix before it, and its own inputs', () => {
   fc.assert(fc.property(attempts, fc.constantFrom(32, 128, 1024), (steps, maxTokens) => {
     const plans = planMicroBatches(mergeSteps(steps), maxTokens, { code: (s: number, t: number) => s * 1000 + t });
     const seen = new Set<string>();

@@ -16,7 +16,7 @@ interface Run {
 const { param_names: names, pure }: { param_names: string[]; pure: Record<string, Run> } = JSON.parse(goldenText('optim/optim.json'));
 
 for (const [name, run] of Object.entries(pure)) {
-  test(`AdamW follows PyTorch: ${name}`, () => {
+  await test(`AdamW follows PyTorch: ${name}`, () => {
     const golden = readSafetensors(goldenPath('optim/adamw.safetensors'));
     const { config } = run;
     const parameters = new Map<string, Tensor>(names.map((own) => [own, golden.read(`init.${own}`)]));
@@ -35,14 +35,14 @@ for (const [name, run] of Object.entries(pure)) {
   });
 }
 
-test('schedules follow transformers', () => {
+await test('schedules follow transformers', () => {
   for (const { config, lr } of Object.values(pure)) {
     const factor = { cosine: cosineWithWarmup, constant: constantWithWarmup }[config.schedule];
     if (factor) assertClose(lr.map((_, step) => config.lr * factor(step, config.warmup_steps, config.total_steps)), lr, { relative: 1e-12 }, config.schedule);
   }
 });
 
-test('saved state goes on as if never stopped', () => {
+await test('saved state goes on as if never stopped', () => {
   const gradients = (step: number) => new Map([['w', Float32Array.of(0.1 * step, -0.3, 2)]]);
   const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 };
   const fresh = (data: ArrayLike<number>) => new Map<string, Tensor>([['w', { shape: [3], data: Float32Array.from(data) }]]);
@@ -59,13 +59,13 @@ test('saved state goes on as if never stopped', () => {
   assert.throws(() => new AdamW(fresh([1]), options).load(optimizer.state()), /w \(1 elements\)/);
 });
 
-test('a gradient that is not finite is reported and left alone', () => {
+await test('a gradient that is not finite is reported and left alone', () => {
   const gradients = new Map([['w', Float32Array.of(1, NaN)]]);
   assert.ok(!Number.isFinite(clipByGlobalNorm(gradients, 1)));
   assert.equal(gradients.get('w')?.[0], 1);
 });
 
-test('micro-batch gradients add up', () => {
+await test('micro-batch gradients add up', () => {
   const total = new Map<string, Float32Array>();
   accumulate(total, new Map([['w', Float32Array.of(1, 2)]]));
   accumulate(total, new Map([['w', Float32Array.of(3, -1)]]));

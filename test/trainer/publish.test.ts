@@ -27,7 +27,7 @@ function wholePolicies(dataDir: string): string[] {
   return published;
 }
 
-test('a policy is published with its manifest, and never over another', () => {
+await test('a policy is published with its manifest, and never over another', () => {
   using data = temporaryDirectory();
   const write = (directory: string) => { writeFileSync(join(directory, 'adapter_model.safetensors'), 'weights'); };
   const published = publishPolicy(data.path, policy, write);
@@ -39,7 +39,7 @@ test('a policy is published with its manifest, and never over another', () => {
   assert.throws(() => publishPolicy(data.path, { ...policy, version: 2 }, () => {}), /without adapter_model/);
 });
 
-test('the sweep removes what was never recorded, and nothing else', () => {
+await test('the sweep removes what was never recorded, and nothing else', () => {
   using data = temporaryDirectory();
   const write = (directory: string) => { writeFileSync(join(directory, 'adapter_model.safetensors'), 'weights'); };
   for (const version of [1, 2]) publishPolicy(data.path, { ...policy, version }, write);
@@ -48,7 +48,7 @@ test('the sweep removes what was never recorded, and nothing else', () => {
   assert.deepEqual(readdirSync(join(data.path, 'policies')), ['1']);
 });
 
-test('a kill at any moment leaves whole policies only', async () => {
+await test('a kill at any moment leaves whole policies only', async () => {
   using data = temporaryDirectory();
   const script = `
     import { writeFileSync } from 'node:fs';

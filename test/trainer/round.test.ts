@@ -10,7 +10,7 @@ import { maxAbsDifference } from '../model/golden.ts';
 
 const lively = { optimizer: { learningRate: 0.03 } };
 
-test('a policy gets better: rounds follow each other, each one recorded, published and promoted', async () => {
+await test('a policy gets better: rounds follow each other, each one recorded, published and promoted', async () => {
   await using world = makeWorld();
   const { db } = world;
   const config = trainerConfig(lively);
@@ -39,7 +39,7 @@ test('a policy gets better: rounds follow each other, each one recorded, publish
   assert.ok(first < 0.6 && last > 0.9, `rewards by round: ${rewards.join(', ')}`);
 });
 
-test('same rows, same seed: the same bytes; and a restarted trainer goes on as a warm one', async () => {
+await test('same rows, same seed: the same bytes; and a restarted trainer goes on as a warm one', async () => {
   const runs: Buffer[][] = [];
   for (const restart of [false, true]) {
     await using world = makeWorld();
@@ -57,7 +57,7 @@ test('same rows, same seed: the same bytes; and a restarted trainer goes on as a
   assert.notDeepEqual(runs[0]?.[0], runs[0]?.[1]);
 });
 
-test('another seed draws another adapter', async () => {
+await test('another seed draws another adapter', async () => {
   const drawn: Buffer[] = [];
   for (const seed of [1, 2]) {
     await using world = makeWorld();
@@ -70,7 +70,7 @@ test('another seed draws another adapter', async () => {
   assert.notDeepEqual(drawn[0], drawn[1]);
 });
 
-test('a round that nothing can be learned from ends empty, with the reason', async () => {
+await test('a round that nothing can be learned from ends empty, with the reason', async () => {
   await using world = makeWorld();
   const config = trainerConfig();
   const policy = await world.policy(config);
@@ -87,7 +87,7 @@ test('a round that nothing can be learned from ends empty, with the reason', asy
   assert.equal(listRoundSteps(world.db, equal.id, { used: true }).items.length, 12);
 });
 
-test('steps that a published round used are not used again', async () => {
+await test('steps that a published round used are not used again', async () => {
   await using world = makeWorld();
   const config = trainerConfig();
   const policy = await world.policy(config);
@@ -109,14 +109,14 @@ async function refused(world: World, config: ReturnType<typeof trainerConfig>, l
   return error;
 }
 
-test('recorded log-probs that the trainer cannot reproduce are refused', async () => {
+await test('recorded log-probs that the trainer cannot reproduce are refused', async () => {
   await using world = makeWorld();
   const error = await refused(world, trainerConfig(), 0.2, 0);
   assert.equal(error.code, 'logprob_mismatch');
   assert.match(error.message, /0\.200 nats a token on average .* version 0/);
 });
 
-test('a number that is not finite ends the round and names the step', async () => {
+await test('a number that is not finite ends the round and names the step', async () => {
   await using world = makeWorld();
   // From version 1, so that no step is there to be compared with.
   const error = await refused(world, trainerConfig(), NaN, 1);
@@ -124,7 +124,7 @@ test('a number that is not finite ends the round and names the step', async () =
   assert.match(error.message, /st_0_0_\d_\d/);
 });
 
-test('the KL term holds on to the base model', async () => {
+await test('the KL term holds on to the base model', async () => {
   await using world = makeWorld();
   const measure = async (klCoefficient: number): Promise<number> => {
     await using own = makeWorld();
@@ -150,7 +150,7 @@ test('the KL term holds on to the base model', async () => {
   assert.deepEqual(await distribution(policy.learner, [1, 2, 3]), trained);
 });
 
-test('the entropy bonus keeps the policy broad', async () => {
+await test('the entropy bonus keeps the policy broad', async () => {
   const entropyAfter = async (entropyCoefficient: number): Promise<number> => {
     await using world = makeWorld();
     const config = trainerConfig({ algorithm: { entropyCoefficient }, ...lively, epochs: 4 });
@@ -162,7 +162,7 @@ test('the entropy bonus keeps the policy broad', async () => {
   assert.ok(await entropyAfter(1) > await entropyAfter(0) + 0.01);
 });
 
-test('full parameters: the published directory is a Hugging Face model that training goes on from', async () => {
+await test('full parameters: the published directory is a Hugging Face model that training goes on from', async () => {
   await using world = makeWorld();
   const config = trainerConfig({ method: 'full', optimizer: { learningRate: 0.005 } });
   const policy = await world.policy(config);
@@ -178,7 +178,7 @@ test('full parameters: the published directory is a Hugging Face model that trai
   assert.equal(reopened.optimizer.step, 1);
 });
 
-test('a base version of another method or LoRA shape is refused by name', async () => {
+await test('a base version of another method or LoRA shape is refused by name', async () => {
   await using world = makeWorld();
   const policy = await world.policy(trainerConfig());
   policy.load(versionOf(world.db, 0), 1);

@@ -40,21 +40,21 @@ const cases: readonly [name: string, step: Partial<Candidate>, reason: string | 
 ];
 
 for (const [name, step, reason, change] of cases) {
-  test(`a step ${name} ${reason === null ? 'is selected' : `is left out: ${reason}`}`, () => {
+  await test(`a step ${name} ${reason === null ? 'is selected' : `is left out: ${reason}`}`, () => {
     const { selected, leftOut } = selectSteps([{ ...good, ...step }], { ...rules, ...change });
     assert.deepEqual(leftOut.map((left) => left.reason), reason === null ? [] : [reason]);
     assert.equal(selected.length, reason === null ? 1 : 0);
   });
 }
 
-test('the limit takes whole rollouts, the newest first', () => {
+await test('the limit takes whole rollouts, the newest first', () => {
   const rollout = (id: string, createdAt: number, steps: number): Candidate[] => Array.from({ length: steps }, (_, sequence) => ({ ...good, id: `${id}/${sequence}`, rolloutId: id, sequence, createdAt }));
   const { selected, leftOut } = selectSteps([...rollout('ro_old', 1, 2), ...rollout('ro_big', 2, 4), ...rollout('ro_new', 3, 3)], { ...rules, maxSteps: 5 });
   assert.deepEqual(selected.map(({ candidate }) => candidate.id), ['ro_new/0', 'ro_new/1', 'ro_new/2', 'ro_old/0', 'ro_old/1']);
   assert.deepEqual(new Set(leftOut.map(({ candidate, reason }) => `${candidate.rolloutId} ${reason}`)), new Set(['ro_big limit']));
 });
 
-test('staleness is counted from the oldest token, and the order does not depend on the order given', () => {
+await test('staleness is counted from the oldest token, and the order does not depend on the order given', () => {
   const steps: Candidate[] = [{ ...good, id: 'b', sequence: 1, versionSpans: [{ version: 4, from: 0, to: 1 }, { version: 5, from: 1, to: 2 }] }, { ...good, id: 'a' }];
   for (const given of [steps, steps.toReversed()]) {
     assert.deepEqual(selectSteps(given, rules).selected.map(({ candidate, staleness }) => [candidate.id, staleness]), [['a', 0], ['b', 1]]);

@@ -5,7 +5,7 @@ import type { TrainingStep } from '../../trainer/experience.ts';
 import { comparableSteps, compareLogprobs, requireAgreement } from '../../trainer/self-test.ts';
 import { assertClose } from './golden.ts';
 
-test('a mismatch by hand', () => {
+await test('a mismatch by hand', () => {
   const { tokens, meanAbsolute, maxAbsolute, kl, correlation } = compareLogprobs([-1, -2, -3], [-1.1, -2, -2.7]);
   assert.equal(tokens, 3);
   const k3 = (Math.exp(-0.1) - 1 + 0.1 + (Math.exp(0.3) - 1 - 0.3)) / 3;
@@ -13,7 +13,7 @@ test('a mismatch by hand', () => {
   assertClose([correlation], [1.6 / Math.sqrt(2 * 1.2866666666666666)], { absolute: 1e-9 }, 'correlation');
 });
 
-test('equal log-probs agree; one that is not a number does not', () => {
+await test('equal log-probs agree; one that is not a number does not', () => {
   assert.deepEqual(compareLogprobs([-1, -1], [-1, -1]), { tokens: 2, meanAbsolute: 0, maxAbsolute: 0, kl: 0, correlation: 1 });
   const broken = compareLogprobs([-1, -2, -3], [-1, NaN, -3]);
   assert.ok(Number.isNaN(broken.maxAbsolute));
@@ -21,7 +21,7 @@ test('equal log-probs agree; one that is not a number does not', () => {
   requireAgreement(compareLogprobs([-1], [-1.01]), 3, 0.05);
 });
 
-test('only steps that one version sampled are compared, spread over all of them', () => {
+await test('only steps that one version sampled are compared, spread over all of them', () => {
   const step = (id: string, ...versions: number[]) => ({ id, versionSpans: versions.map((version) => ({ version, from: 0, to: 1 })) }) as unknown as TrainingStep; // only these two are looked at
   const steps = [step('a', 1), step('b', 2), step('c', 1, 2), ...Array.from({ length: 8 }, (_, i) => step(`d${i}`, 2))];
   assert.deepEqual(comparableSteps(steps, 2, 3).map(({ id }) => id), ['b', 'd2', 'd5']);

@@ -33,7 +33,7 @@ const options = (learner: Learner): SupervisedOptions => ({
   learner, examples, steps: 40, batchSize: 2, tokensPerMicroBatch: 16, optimizer: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0 }, maxGradNorm: 1, learningRate: 0.01, warmupSteps: 4, seed: 3,
 });
 
-test('a small model learns its examples by heart, and only the masked tokens', async () => {
+await test('a small model learns its examples by heart, and only the masked tokens', async () => {
   await withLearner(async (learner) => {
     const losses: number[] = [];
     const last = await trainSupervised({ ...options(learner), onProgress: ({ loss }) => { losses.push(loss); } });
@@ -46,7 +46,7 @@ test('a small model learns its examples by heart, and only the masked tokens', a
   });
 });
 
-test('the same seed gives the same parameters', async () => {
+await test('the same seed gives the same parameters', async () => {
   const train = () => withLearner(async (learner) => {
     await trainSupervised({ ...options(learner), steps: 5 });
     return [...learner.parameters.values()].map(({ data }) => data.slice());
@@ -54,6 +54,6 @@ test('the same seed gives the same parameters', async () => {
   assert.deepEqual(await train(), await train());
 });
 
-test('an example with nothing to learn is refused', async () => {
+await test('an example with nothing to learn is refused', async () => {
   await withLearner((learner) => assert.rejects(trainSupervised({ ...options(learner), examples: [{ tokenIds: Int32Array.of(1, 2), lossMask: [1, 0] }] }), /example 0/));
 });

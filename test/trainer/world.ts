@@ -70,6 +70,8 @@ export interface CollectOptions {
   readonly group: number;
   readonly seed: number;
   readonly version: number;
+  /** Part of the rows' ids; default: the version. */
+  readonly name?: string;
   readonly temperature?: number;
   /** Of the sampled tokens of a rollout. Default: the share of even tokens. */
   readonly reward?: (tokens: readonly number[]) => number | null;
@@ -80,15 +82,15 @@ export interface CollectOptions {
 /** Lets the policy act: rollouts of two calls of two tokens, the second call's prompt continuing the first. Returns the mean reward. */
 export async function collect(db: Database, learner: Learner, options: CollectOptions): Promise<number> {
   const random = seededRandom(options.seed);
-  const { temperature = 1, reward = (tokens: readonly number[]) => tokens.filter((token) => token % 2 === 0).length / tokens.length } = options;
+  const { temperature = 1, name = String(options.version), reward = (tokens: readonly number[]) => tokens.filter((token) => token % 2 === 0).length / tokens.length } = options;
   let total = 0;
   for (let task = 0; task < options.tasks; task++) {
     for (let member = 0; member < options.group; member++) {
-      const { rollout, attempt } = createRollout(db, { id: `ro_${options.version}_${task}_${member}`, taskId: `task-${task}`, mode: 'train', at: task * 100 + member });
+      const { rollout, attempt } = createRollout(db, { id: `ro_${name}_${task}_${member}`, taskId: `task-${task}`, mode: 'train', at: task * 100 + member });
       const sampled: number[] = [];
       let context = [1 + task, 7, 3];
       for (let call = 0; call < 2; call++) {
-        const id = `st_${options.version}_${task}_${member}_${call}`;
+        const id = `st_${name}_${task}_${member}_${call}`;
         const prompt = Int32Array.from(context);
         const logprobs: number[] = [];
         for (let token = 0; token < 2; token++) {

@@ -7,7 +7,7 @@ import { assertClose, goldenText, goldenPath } from '../golden.ts';
 const tolerance = { relative: 1e-5, absolute: 1e-6 };
 const options: GrpoOptions = { group: 'calls', normalizeByStd: true, epsilon: 1e-6 };
 
-test('one call a rollout: equal to the stored advantages, groups of one get 0', () => {
+await test('one call a rollout: equal to the stored advantages, groups of one get 0', () => {
   const golden = readSafetensors(goldenPath('advantages/advantages.safetensors'));
   for (const set of ['even', 'odd']) {
     const groups = golden.readInts(`${set}/group_id`);
@@ -32,7 +32,7 @@ interface Credit {
   readonly expected_per_call: Readonly<Record<string, readonly number[]>>;
 }
 
-test('many calls a rollout: over calls as verl, over rollouts as Agent Lightning', () => {
+await test('many calls a rollout: over calls as verl, over rollouts as Agent Lightning', () => {
   const golden: Credit = JSON.parse(goldenText('credit/credit.json'));
   const rewards = new Map(golden.tasks.flatMap((task) => task.rollouts).map((rollout) => [rollout.rollout_id, rollout.reward]));
   const calls: CreditedCall[] = golden.calls.map((call) => ({ taskId: call.task_id, rolloutId: call.rollout_id, credit: rewards.get(call.rollout_id) ?? NaN }));
@@ -46,7 +46,7 @@ test('many calls a rollout: over calls as verl, over rollouts as Agent Lightning
   }
 });
 
-test('a group without variance gets exactly 0, whatever its value', () => {
+await test('a group without variance gets exactly 0, whatever its value', () => {
   const calls = Array.from({ length: 7 }, (_, i) => ({ taskId: 't', rolloutId: `r${i}`, credit: 0.7 }));
   assert.deepEqual([...grpoAdvantages(calls, options)], [0, 0, 0, 0, 0, 0, 0]);
 });

@@ -9,18 +9,18 @@ interface Credit {
   readonly expected_per_call: Readonly<Record<string, readonly number[]>>;
 }
 
-test('each call gets its rollout\'s return (golden)', () => {
+await test('each call gets its rollout\'s return (golden)', () => {
   const golden: Credit = JSON.parse(goldenText('credit/credit.json'));
   const rollouts = golden.tasks.flatMap((task) => task.rollouts).map((rollout) => ({ rolloutId: rollout.rollout_id, outcomeRewards: [rollout.reward] }));
   const credit = identicalCredit(golden.calls.map((call) => ({ rolloutId: call.rollout_id })), rollouts);
   assertClose(credit, golden.expected_per_call['identical_credit.reward'] ?? [], {}, 'credit');
 });
 
-test('the return is the sum of the outcome rewards', () => {
+await test('the return is the sum of the outcome rewards', () => {
   assert.equal(rolloutReturn({ rolloutId: 'a', outcomeRewards: [1, 0.25, -0.5] }), 0.75);
   assert.equal(rolloutReturn({ rolloutId: 'a', outcomeRewards: [] }), 0);
 });
 
-test('a call without a rollout is refused', () => {
+await test('a call without a rollout is refused', () => {
   assert.throws(() => identicalCredit([{ rolloutId: 'ro_lost' }], []), /ro_lost/);
 });

@@ -8,7 +8,7 @@ interface Credit {
   readonly loss_share_per_call: Readonly<Record<string, readonly number[]>>;
 }
 
-test('each call has its share of the loss (golden)', () => {
+await test('each call has its share of the loss (golden)', () => {
   const golden: Credit = JSON.parse(goldenText('credit/credit.json'));
   const calls = golden.calls.map((call) => ({ rolloutId: call.rollout_id, tokens: call.tokens }));
   const stored = { 'token-mean': 'token-mean', 'seq-mean-token-mean': 'seq-mean-token-mean', 'per-rollout-mean': 'per-rollout-mean.rollouts' };
@@ -18,7 +18,7 @@ test('each call has its share of the loss (golden)', () => {
   }
 });
 
-test('calls without tokens weigh nothing and do not count', () => {
+await test('calls without tokens weigh nothing and do not count', () => {
   const calls = [{ rolloutId: 'a', tokens: 2 }, { rolloutId: 'b', tokens: 0 }];
   for (const aggregation of aggregations) assert.deepEqual([...tokenWeights(calls, aggregation)], [0.5, 0]);
 });

@@ -61,7 +61,7 @@ function weightsOf(mask: Float32Array, rows: number, rolloutIds: ArrayLike<numbe
 }
 
 for (const [name, { batch, spec, loss, tol }] of Object.entries(golden.cases)) {
-  test(`value and gradient: ${name}`, async () => {
+  await test(`value and gradient: ${name}`, async () => {
     const data = readSafetensors(goldenPath(`losses/inputs.${batch}.safetensors`));
     const shared = batch === 'tokenadv' ? readSafetensors(goldenPath('losses/inputs.plain.safetensors')) : data;
     const logprob = data.read('logp_new').data;
@@ -83,7 +83,7 @@ for (const [name, { batch, spec, loss, tol }] of Object.entries(golden.cases)) {
   });
 }
 
-test('the entropy bonus, to the logits', async () => {
+await test('the entropy bonus, to the logits', async () => {
   const data = readSafetensors(goldenPath('losses/entropy.safetensors'));
   const { coef, loss } = golden.entropy['entropy-bonus.trl'];
   const [rows = 0, time = 0, vocabulary = 0] = data.shape('logits');
@@ -109,7 +109,7 @@ test('the entropy bonus, to the logits', async () => {
   assertClose(result.gradient, data.read('entropy-bonus.trl/grad_logits').data, { relative: 2e-5 }, 'gradient');
 });
 
-test('cross-entropy is the weighted negative log-prob, and padding does not leak', async () => {
+await test('cross-entropy is the weighted negative log-prob, and padding does not leak', async () => {
   const result = await lossOf(supervisedLoss, Float32Array.of(-1, -2, NaN, -Infinity), { weight: Float32Array.of(0.25, 0.75, 0, 0) });
   assertClose([result.loss], [1.75], { absolute: 1e-6 }, 'loss');
   assert.deepEqual([...result.gradient].map((g) => g + 0), [-0.25, -0.75, 0, 0]);
