@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { addEvent, listEvents } from '../../store/events.ts';
-import { temporaryDatabase } from './rows.ts';
+import { temporaryDatabase } from './temporary.ts';
 
 it('events come back oldest first, by rollout, by kind, by pages', (t) => {
   const db = temporaryDatabase(t);

@@ -9,7 +9,8 @@ import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import { ensureBasePolicy } from '../../store/policies.ts';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { completeStep, openStep, temporaryDatabase } from './rows.ts';
+import { completeStep, openStep } from './rows.ts';
+import { temporaryDatabase } from './temporary.ts';
 
 describe('exportSteps', () => {
   it('gives everything of a step as JSON can hold it', (t) => {

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { StoreError, type StoreErrorCode } from '../../store/errors.ts';
 import { listKeys, lookupKey, mintKey, revokeKey } from '../../store/keys.ts';
 import { createRollout } from '../../store/rollouts.ts';
-import { temporaryDatabase } from './rows.ts';
+import { temporaryDatabase } from './temporary.ts';
 
 const refused = (code: StoreErrorCode) => (error: unknown): boolean => error instanceof StoreError && error.code === code;
 

@@ -8,7 +8,7 @@ import Sqlite from 'better-sqlite3';
 import { StoreError } from '../../store/errors.ts';
 import { databaseFileName, openDatabase } from '../../store/open.ts';
 import { createRollout, listRollouts } from '../../store/rollouts.ts';
-import { temporaryDatabase, temporaryDirectory } from './rows.ts';
+import { temporaryDatabase, temporaryDirectory } from './temporary.ts';
 
 const refusal = (code: StoreError['code'], message: RegExp) => (error: unknown): boolean => {
   assert.ok(error instanceof StoreError, String(error));

@@ -11,7 +11,8 @@ import {
 import { createRollout } from '../../store/rollouts.ts';
 import { claimRound, insertRoundSteps, publishRound, requestRound } from '../../store/rounds.ts';
 import { openSteps } from '../../store/step-writes.ts';
-import { openStep, temporaryDatabase } from './rows.ts';
+import { openStep } from './rows.ts';
+import { temporaryDatabase } from './temporary.ts';
 
 const refused = (code: StoreErrorCode) => (error: unknown): boolean => error instanceof StoreError && error.code === code;
 

@@ -5,7 +5,8 @@ import { giveReward, listRewards, liveRewards } from '../../store/rewards.ts';
 import { createRollout } from '../../store/rollouts.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import { getStep } from '../../store/steps.ts';
-import { completeStep, openStep, temporaryDatabase } from './rows.ts';
+import { completeStep, openStep } from './rows.ts';
+import { temporaryDatabase } from './temporary.ts';
 
 const refused = (code: StoreErrorCode) => (error: unknown): boolean => error instanceof StoreError && error.code === code;
 

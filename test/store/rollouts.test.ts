@@ -6,7 +6,8 @@ import { giveReward } from '../../store/rewards.ts';
 import { createRollout, currentAttempt, endRollout, findRollout, getRollout, listRollouts, newAttempt } from '../../store/rollouts.ts';
 import { rolloutStates } from '../../store/schema.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
-import { completeStep, openStep, temporaryDatabase } from './rows.ts';
+import { completeStep, openStep } from './rows.ts';
+import { temporaryDatabase } from './temporary.ts';
 
 const refused = (code: StoreErrorCode) => (error: unknown): boolean => error instanceof StoreError && error.code === code;
 

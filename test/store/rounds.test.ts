@@ -14,7 +14,8 @@ import {
 import { roundStates } from '../../store/schema.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import { roundTransitions, type RoundState } from '../../store/transitions.ts';
-import { completeStep, openStep, temporaryDatabase } from './rows.ts';
+import { completeStep, openStep } from './rows.ts';
+import { temporaryDatabase } from './temporary.ts';
 
 const refused = (code: StoreErrorCode) => (error: unknown): boolean => error instanceof StoreError && error.code === code;
 

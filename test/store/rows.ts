@@ -1,26 +1,7 @@
-/** Rows and directories for the store's tests. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+/** Steps for the store's tests. Loads nothing heavy: a process that is started many times imports it. */
 import { newId } from '../../store/ids.ts';
-import { openDatabase, type Database, type OpenOptions } from '../../store/open.ts';
 import type { StartedRollout } from '../../store/rollouts.ts';
 import type { CompleteStep, OpenStep } from '../../store/step-writes.ts';
-
-/** A directory that goes away with the test. */
-export function temporaryDirectory(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'fulgurite-store-'));
-  t.after(() => { rmSync(directory, { recursive: true, force: true }); });
-  return directory;
-}
-
-/** A connection that is closed before its directory goes away. */
-export function temporaryDatabase(t: TestContext, options: OpenOptions = {}): Database {
-  const db = openDatabase(temporaryDirectory(t), options);
-  t.after(() => { db.close(); });
-  return db;
-}
 
 export function openStep({ rollout, attempt }: StartedRollout, given: Partial<OpenStep> = {}): OpenStep {
   return {

@@ -7,7 +7,8 @@ import { createRollout, getRollout } from '../../store/rollouts.ts';
 import { stepStates } from '../../store/schema.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import { findStepsByResponse, getStep, listSteps, markCrashed } from '../../store/steps.ts';
-import { completeStep, openStep, temporaryDatabase } from './rows.ts';
+import { completeStep, openStep } from './rows.ts';
+import { temporaryDatabase } from './temporary.ts';
 
 const refused = (code: StoreErrorCode) => (error: unknown): boolean => error instanceof StoreError && error.code === code;
 

@@ -1,0 +1,20 @@
+/** A process for the tests that kill it: writes steps through the writer thread and prints the id of each one it has acknowledged. */
+import { startWriter } from '../../store/writer.ts';
+import { completeStep, openStep } from './rows.ts';
+
+const writer = await startWriter({ dataDir: process.argv[2] ?? '' });
+const started = await writer.write('createRollout', { mode: 'train' });
+
+async function writeSteps(): Promise<never> {
+  for (let n = 0; ; n++) {
+    const step = openStep(started);
+    const opened = writer.write('openSteps', [step]);
+    if (n % 2 === 0) await opened; // so that some are open, and committed, when the end comes
+    await writer.write('completeSteps', [completeStep(step.id, {
+      response: 'x'.repeat(2000), completionIds: new Int32Array(60), logprobs: Float32Array.from({ length: 60 }, (_, i) => -i),
+    })]);
+    process.stdout.write(`${step.id}\n`);
+  }
+}
+
+await Promise.all(Array.from({ length: 8 }, writeSteps));
