@@ -96,14 +96,9 @@ function open(location: Location): Opened {
 
 function openGgufModel(path: string): Opened {
   const { config, weights, metadata } = openGguf(path);
-  try {
-    const template = metadata.get('tokenizer.chat_template');
-    const text = () => ({ tokenizer: tokenizerFromGguf(metadata, path), templates: typeof template === 'string' ? { plain: template } : null });
-    return { config, weights, text, files: [path] };
-  } catch (error) {
-    weights.close();
-    throw error;
-  }
+  const template = metadata.get('tokenizer.chat_template');
+  const text = (): ReturnType<Opened['text']> => ({ tokenizer: tokenizerFromGguf(metadata, path), templates: typeof template === 'string' ? { plain: template } : null });
+  return { config, weights, text, files: [path] };
 }
 
 function openDirectory(directory: string): Opened {

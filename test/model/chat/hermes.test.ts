@@ -51,6 +51,7 @@ test('text leaves as soon as it cannot be part of a call', () => {
   assert.deepEqual(reader.push('Hi <'), [{ type: 'text', text: 'Hi' }]);
   assert.deepEqual(reader.push('b> <tool'), [{ type: 'text', text: ' <b>' }]);
   assert.deepEqual(reader.push('_call>x'), [{ type: 'text', text: ' <tool_call>' }, { type: 'text', text: 'x' }]);
+  assert.deepEqual(reader.push('<tool_call>{"name":"f","arguments":{}} y').map((event) => event.type === 'text' && event.text).join(''), '<tool_call>{"name":"f","arguments":{}} y');
   assert.deepEqual(reader.push('<tool_call>{"name":"f","arguments":{"a":1}}</tool_call'), []);
   assert.deepEqual(reader.push('>'), [{ type: 'call', index: 0, name: 'f' }, { type: 'arguments', index: 0, text: '{"a":1}' }]);
 });

@@ -58,6 +58,15 @@ for (const [kind, extra] of Object.entries(cases)) {
   });
 }
 
+test('Llama 3 takes whole words that are tokens, whatever the merges give', () => {
+  const encode = (pre: string): number[] => {
+    const values: Record<string, GgufValue> = { model: 'gpt2', pre, tokens: ['a', 'b', 'c', 'ab', 'abc'], merges: ['a b'] };
+    return [...tokenizerFromGguf(new Map(Object.entries(values).map(([key, value]) => [`tokenizer.ggml.${key}`, value])), 'm').encode('abc')];
+  };
+  assert.deepEqual(encode('llama-bpe'), [4]);
+  assert.deepEqual(encode('smollm'), [3, 2]);
+});
+
 test('unknown kinds are refused by name', () => {
   const refused = (extra: Record<string, GgufValue>, message: RegExp): void =>
     assert.throws(() => tokenizerFromGguf(ggufMetadata('gpt2-digits', extra), 'm.gguf'), { name: 'ModelError', code: 'unsupported', message });

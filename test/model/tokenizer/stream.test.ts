@@ -25,6 +25,10 @@ for (const kind of ['gpt2-digits', 'llama2-spm', 'gemma-spm']) {
     );
   });
 
+  test(`${kind}: a byte-order mark is text, also at the start`, () => {
+    assert.equal(tokenizer.decode(tokenizer.encode('\uFEFFx')), '\uFEFFx');
+  });
+
   test(`${kind}: no piece of real text holds half a character`, () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 30 }).filter((text) => !text.includes('▁') && !text.includes('\uFFFD')), (text) => {
