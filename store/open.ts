@@ -1,5 +1,5 @@
 /** Opening the one database file of a data directory, and the connection that every query module takes. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
@@ -54,7 +54,11 @@ export function openDatabase(dataDir: string, options: OpenOptions = {}): Databa
   if (readonly && !existsSync(path)) throw new StoreError('not_found', `There is no database at ${path}.`);
   let sqlite: Sqlite.Database | undefined;
   try {
-    if (!readonly) mkdirSync(directory, { recursive: true });
+    if (!readonly) {
+      mkdirSync(directory, { recursive: true });
+      accessSync(directory, constants.W_OK);
+      if (existsSync(path)) accessSync(path, constants.W_OK); // SQLite would open it for reading without a word
+    }
     sqlite = new Sqlite(path, { readonly, timeout: busyTimeoutMs });
     sqlite.pragma('foreign_keys = ON');
     if (readonly) {

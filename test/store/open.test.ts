@@ -76,8 +76,12 @@ describe('openDatabase', () => {
 
   it('says so when the directory cannot be written', { skip: process.getuid?.() === 0 ? 'root may write anywhere' : false }, (t) => {
     const directory = temporaryDirectory(t);
+    openDatabase(directory).close();
+    chmodSync(join(directory, databaseFileName), 0o400);
+    assert.throws(() => openDatabase(directory), refusal('read_only', /cannot be written|may not write/));
     chmodSync(directory, 0o500);
-    assert.throws(() => openDatabase(directory), StoreError);
+    t.after(() => { chmodSync(directory, 0o700); });
+    assert.throws(() => openDatabase(directory), refusal('read_only', /may not write/));
   });
 
   it('says so when the path is a file', (t) => {
