@@ -76,7 +76,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
 
 function answerError({ metrics, log }: AppParts, error: unknown, c: AppContext): Response {
   const failure = toApiError(error);
-  if (failure.status >= 500) log.error(`${c.req.method} ${c.req.path}: ${causeOf(error)}`);
+  if (failure.status >= 500) log.error(`${c.req.method} ${c.req.path}: ${causeOf(failure)}`);
   metrics.errors.inc({ status: failure.status, code: failure.code ?? failure.type });
   // The answer was under way (an export, a stream of events): all that is left is to cut it off.
   if (c.env.outgoing.headersSent) {
@@ -90,8 +90,8 @@ function answerError({ metrics, log }: AppParts, error: unknown, c: AppContext):
   return c.body(JSON.stringify(errorBody(failure)), failure.status as ContentfulStatusCode); // an upstream's status can be any number
 }
 
-/** For the log: the stack of what was not expected, one line of what was. */
-function causeOf(error: unknown): string {
-  if (error instanceof ApiError) return error.message;
-  return error instanceof Error ? error.stack ?? error.message : String(error);
+/** For the log: one line of what was expected to happen, the stack of what was not. */
+function causeOf(failure: ApiError): string {
+  const { cause } = failure;
+  return failure.code === 'internal_error' && cause instanceof Error ? cause.stack ?? cause.message : failure.message;
 }

@@ -19,10 +19,10 @@ export interface ConfiguredKey {
 }
 
 export interface AuthOptions {
+  /** As `readKeys` gives them. */
   readonly keys: readonly ConfiguredKey[];
   /** A minted key by its secret (store `lookupKey`); undefined when it is unknown, revoked or expired. */
   readonly findMinted: (secret: string) => { readonly scope: Scope | 'rollout'; readonly rolloutId: string | null } | undefined;
-  readonly env: NodeJS.ProcessEnv;
 }
 
 /** How the keys that the store mints begin. */
@@ -32,9 +32,8 @@ export class Auth {
   readonly #keys: readonly { readonly digest: Buffer; readonly scope: Scope }[];
   readonly #findMinted: AuthOptions['findMinted'];
 
-  /** @throws Error naming the variable when an `env:NAME` key is not set. */
   constructor(options: AuthOptions) {
-    this.#keys = options.keys.map(({ key, scope }) => ({ digest: Buffer.from(sha256(secretOf(key, options.env)), 'hex'), scope }));
+    this.#keys = options.keys.map(({ key, scope }) => ({ digest: Buffer.from(sha256(key), 'hex'), scope }));
     this.#findMinted = options.findMinted;
   }
 
@@ -78,6 +77,16 @@ export function requireRollout(principal: Principal, rolloutId: string): void {
   }
 }
 
+/** Keys with their secrets. @throws Error naming the variable when an `env:NAME` key is not set. */
+export function readKeys(keys: readonly ConfiguredKey[], env: NodeJS.ProcessEnv): ConfiguredKey[] {
+  return keys.map(({ key, scope }) => {
+    if (!key.startsWith('env:')) return { key, scope };
+    const secret = env[key.slice('env:'.length)];
+    if (secret === undefined || secret === '') throw new Error(`server.keys names the environment variable ${key.slice('env:'.length)}, which is not set.`);
+    return { key: secret, scope };
+  });
+}
+
 /** @throws Error with a sentence when a server that others can reach would be open to them. */
 export function refuseOpenBind(host: string, keys: readonly ConfiguredKey[]): void {
   if (isLoopback(host) || keys.some((key) => key.scope !== 'metrics')) return;
@@ -97,13 +106,6 @@ function presentedKey(headers: IncomingHttpHeaders): string | null {
   }
   const header = headers['x-api-key'];
   return typeof header === 'string' && header !== '' ? header : null;
-}
-
-function secretOf(key: string, env: NodeJS.ProcessEnv): string {
-  if (!key.startsWith('env:')) return key;
-  const value = env[key.slice(4)];
-  if (value === undefined || value === '') throw new Error(`server.keys names the environment variable ${key.slice(4)}, which is not set.`);
-  return value;
 }
 
 function sha256(text: string): string {

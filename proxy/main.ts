@@ -10,7 +10,7 @@ import { lookupKey } from '../store/keys.ts';
 import { openDatabase, type Database } from '../store/open.ts';
 import { startWriter, type StoreWriter } from '../store/writer.ts';
 import { createApp } from './app.ts';
-import { Auth, refuseOpenBind } from './auth.ts';
+import { Auth, readKeys, refuseOpenBind } from './auth.ts';
 import type { PolicyBackend } from './backends/backend.ts';
 import { createBackend } from './backends/index.ts';
 import { Identity } from './capture/identity.ts';
@@ -48,9 +48,9 @@ const watchMs = 50;
 export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<Proxy> {
   await using cleanup = new AsyncDisposableStack();
   const log = deps.log ?? createLog(config.log);
-  const env = deps.env ?? process.env;
   const { server: settings } = config;
   refuseOpenBind(settings.host, settings.keys);
+  const keys = readKeys(settings.keys, deps.env ?? process.env);
 
   const backend = deps.backend ?? await createBackend(config.backend, {
     cacheDir: join(config.dataDir, 'cache'),
@@ -81,7 +81,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   const inference = new TrajectoryInference();
   const identity = new Identity(trajectories, inference);
   const recorder = new Recorder({ writer, identity, inference, retries: new RetryIndex(), metrics });
-  const auth = new Auth({ keys: settings.keys, findMinted: (secret) => lookupKey(db, secret), env });
+  const auth = new Auth({ keys, findMinted: (secret) => lookupKey(db, secret) });
   const app = createApp({
     auth, backend, db, gate, identity, log, metrics, policies, recorder, trajectories, writer,
     maxBodyBytes: settings.maxBodyBytes, trainer: config.trainer, shutdown: shutdown.signal,

@@ -21,6 +21,8 @@ export class PolicySwitch {
   readonly #loaded = new Map<number, Promise<void>>([[0, Promise.resolve()]]);
   /** Rollouts that are served from one version, by version. */
   readonly #pins = new Map<number, Set<string>>();
+  /** On its way to being current: not unused, though nothing is served from it yet. */
+  #next: number | null = null;
   #appliedPromotion: number | null = null;
   #failedPromotion: number | null = null;
   #turn: Promise<unknown> = Promise.resolve();
@@ -84,6 +86,7 @@ export class PolicySwitch {
     const promotion = currentPromotion(db);
     if (promotion === undefined || promotion.id === this.#appliedPromotion) return;
     const { version } = promotion;
+    this.#next = version;
     await this.ensureLoaded(version);
     await backend.setCurrent(version);
     this.#appliedPromotion = promotion.id;
@@ -110,7 +113,7 @@ export class PolicySwitch {
   #unloadUnused(): void {
     const { backend, log } = this.#parts;
     for (const version of this.#loaded.keys()) {
-      if (version === 0 || version === backend.currentVersion() || this.#pins.has(version)) continue;
+      if (version === 0 || version === backend.currentVersion() || version === this.#next || this.#pins.has(version)) continue;
       this.#loaded.delete(version);
       backend.unloadPolicy(version).catch((error: unknown) => { log.error(`unloading policy version ${version} failed: ${messageOf(error)}`); });
     }

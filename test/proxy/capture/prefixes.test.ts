@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { PrefixIndex } from '../../../proxy/capture/prefixes.ts';
+
+const ids = (...values: number[]) => Int32Array.from(values);
+
+test('the longest step whose prompt and completion the prompt begins with', () => {
+  const index = new PrefixIndex();
+  index.add('a', ids(1, 2), ids(3));
+  index.add('b', ids(1, 2, 3, 4), ids(5));
+  index.add('c', ids(1, 2), ids(9));
+  assert.equal(index.longest(ids(1, 2, 3, 4, 5, 6)), 'b');
+  assert.equal(index.longest(ids(1, 2, 3, 7)), 'a');
+  assert.equal(index.longest(ids(1, 2, 9)), 'c', 'all of the prompt');
+  assert.equal(index.longest(ids(1, 2)), null, 'shorter than any');
+  assert.equal(index.longest(ids(2, 1, 3)), null, 'order counts');
+  assert.equal(index.longest(ids()), null);
+});
+
+test('equals the comparison of all ids', () => {
+  const sequence = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 12 });
+  fc.assert(fc.property(fc.array(sequence, { maxLength: 12 }), sequence, (steps, prompt) => {
+    const index = new PrefixIndex();
+    let expected = 0;
+    for (const step of steps) {
+      const cut = Math.floor(step.length / 2);
+      index.add(step.join(), Int32Array.from(step.slice(0, cut)), Int32Array.from(step.slice(cut)));
+      if (step.length <= prompt.length && step.every((id, i) => id === prompt[i])) expected = Math.max(expected, step.length);
+    }
+    const found = index.longest(Int32Array.from(prompt));
+    assert.equal(found, expected === 0 ? null : prompt.slice(0, expected).join());
+  }), { numRuns: 500 });
+});
