@@ -80,8 +80,11 @@ describe('openDatabase', () => {
     chmodSync(join(directory, databaseFileName), 0o400);
     assert.throws(() => openDatabase(directory), refusal('read_only', /cannot be written|may not write/));
     chmodSync(directory, 0o500);
-    t.after(() => { chmodSync(directory, 0o700); });
-    assert.throws(() => openDatabase(directory), refusal('read_only', /may not write/));
+    try {
+      assert.throws(() => openDatabase(directory), refusal('read_only', /may not write/));
+    } finally {
+      chmodSync(directory, 0o700);
+    }
   });
 
   it('says so when the path is a file', (t) => {
