@@ -128,12 +128,11 @@ export class EmbeddedBackend implements PolicyBackend {
   }
 
   #generateRequest(request: ChatRequest, promptTokenIds: Int32Array, version: number | null): GenerateRequest {
-    const rest = this.#parts.engine.maxContext - promptTokenIds.length;
     const { temperature, topP, topK, minP, seed } = request;
     return {
       promptTokenIds,
       n: request.n,
-      maxTokens: Math.min(request.maxTokens ?? rest, rest),
+      maxTokens: request.maxTokens ?? this.#parts.engine.maxContext - promptTokenIds.length,
       stopTokenIds: this.#parts.stopTokenIds,
       sampling: { temperature, topP, topK, minP, seed },
       topLogprobs: request.topLogprobs,

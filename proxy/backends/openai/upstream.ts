@@ -17,7 +17,7 @@ export type UpstreamReply = Pick<Dispatcher.ResponseData, 'statusCode' | 'header
 /** Headers that belong to the client's own connection and credentials, or that this side writes itself. */
 const ownHeaders = new Set([
   'accept-encoding', 'authorization', 'connection', 'content-encoding', 'content-length', 'content-type', 'cookie', 'expect', 'host',
-  'idempotency-key', 'keep-alive', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'x-api-key',
+  'keep-alive', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'x-api-key',
 ]);
 
 const passes = (name: string): boolean => !ownHeaders.has(name) && !name.startsWith('x-fulgurite-');

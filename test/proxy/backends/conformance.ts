@@ -39,12 +39,13 @@ function assertClean(seen: unknown): void {
 }
 
 export function conformance(name: string, open: () => Promise<Subject>): void {
-  const conforms = (what: string, check: (subject: Subject, chat: (body: object, signal?: AbortSignal) => Promise<Outcome>) => Promise<void>) =>
+  const conforms = (what: string, check: (subject: Subject, chat: (body: object, signal?: AbortSignal) => Promise<Outcome>) => Promise<void>): void => {
     test(`${name}: ${what}`, async () => {
       await using subject = await open();
       const never = new AbortController().signal;
       await check(subject, async (body, signal = never) => outcome(await subject.backend.chat(chatCall({ model: subject.model, ...body }), signal)));
     });
+  };
 
   conforms('every sampled token has its id and its log-prob', async (_, chat) => {
     const plain = await chat(greedy);

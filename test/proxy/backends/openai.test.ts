@@ -167,8 +167,11 @@ test('upstream errors keep their status and body', async () => {
 test('a stream that breaks off, or reports an error, is an error', async () => {
   const stream = exchange('vllm/chat_stream');
   const cut = (bytes: Buffer): Exchange => ({ ...stream, bytes });
-  await using truncated = await connect(() => cut(stream.bytes.subarray(0, 2000)));
-  await assert.rejects(truncated.chat({ ...greedy, stream: true }), (error) => error instanceof ApiError && error.status === 502);
+  const betweenEvents = stream.bytes.indexOf('\n\n', 2000) + 2;
+  for (const [bytes, code] of [[betweenEvents, 'upstream_truncated'], [betweenEvents + 100, 'upstream_invalid']] as const) {
+    await using truncated = await connect(() => cut(stream.bytes.subarray(0, bytes)));
+    await assert.rejects(truncated.chat({ ...greedy, stream: true }), (error) => error instanceof ApiError && error.status === 502 && error.code === code);
+  }
   const failed = Buffer.concat([stream.bytes.subarray(0, stream.bytes.indexOf('\n\n') + 2), Buffer.from('data: {"error":{"message":"out of memory","code":500}}\n\n')]);
   await using failing = await connect(() => cut(failed));
   await assert.rejects(failing.chat({ ...greedy, stream: true }), (error) => error instanceof UpstreamError && error.message === 'out of memory');

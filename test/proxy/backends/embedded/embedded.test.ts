@@ -115,8 +115,10 @@ test('max_tokens ends with "length"; without it the context\'s end does', async 
   assert.deepEqual([short.choices[0]?.content, short.choices[0]?.finishReason, short.kept[0]?.ids.length], ['Red, Blue and', 'length', 4]);
   const prompt = short.kept[0]?.promptTokenIds?.length ?? 0;
   // Fill the context up to six tokens.
-  const full = await opened.chat({ messages: [{ role: 'user', content: `Hi${'x'.repeat(34 - prompt)}` }] });
-  assert.deepEqual([full.kept[0]?.promptTokenIds?.length, full.kept[0]?.ids.length, full.choices[0]?.finishReason], [34, 6, 'length']);
+  for (const limit of [{}, { max_tokens: 1_000_000 }]) {
+    const full = await opened.chat({ ...limit, messages: [{ role: 'user', content: `Hi${'x'.repeat(34 - prompt)}` }] });
+    assert.deepEqual([full.kept[0]?.promptTokenIds?.length, full.kept[0]?.ids.length, full.choices[0]?.finishReason], [34, 6, 'length']);
+  }
 });
 
 test('kept log-probs are of the distribution sampled from, shown ones of the model\'s own', async () => {
