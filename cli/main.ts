@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   rounds: async () => (await import('./rounds.ts')).roundsCommand(),
   export: async () => (await import('./export.ts')).exportCommand(),
   doctor: async () => (await import('./doctor.ts')).doctorCommand(),
+  demo: async () => (await import('./demo.ts')).demoCommand(),
   config: async () => (await import('./config.ts')).configCommand(),
 };
 

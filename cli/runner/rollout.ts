@@ -12,6 +12,8 @@ export interface AgentCommand {
   readonly timeoutMs: number;
   /** More attempts after a crash (killed by a signal) or a timeout. An exit code is an outcome, not a crash. */
   readonly retries: number;
+  /** More environment for the agent and the reward command. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RolloutResult {
@@ -44,7 +46,7 @@ export async function runRollout(parts: RolloutParts, task: Task, mode: RolloutM
   const { client, groups, agent } = parts;
   const started = performance.now();
   const created = await client.createRollout({ task_id: task.id, mode, input: task.input });
-  const env = agentEnvironment(client.connection.url + created.base_url, created.api_key, parts.model, created.id, task);
+  const env = { ...agent.env, ...agentEnvironment(client.connection.url + created.base_url, created.api_key, parts.model, created.id, task) };
   const input = typeof task.input === 'string' ? task.input : JSON.stringify(task.input);
   for (let attempt = 1; ; attempt++) {
     const result = await groups.run({ argv: agent.argv, env, stdin: `${input}\n`, timeoutMs: agent.timeoutMs }, signal);

@@ -12,12 +12,13 @@ const terminalIntervalMs = 80;
 export class Progress {
   readonly #output: Output;
   readonly #now: () => number;
-  #lastShown = -Infinity;
+  #lastShown: number;
   #isOpen = false;
 
   constructor(output: Output = process.stderr, now: () => number = () => performance.now()) {
     this.#output = output;
     this.#now = now;
+    this.#lastShown = this.#restart();
   }
 
   /** May be called as often as there is news. */
@@ -37,7 +38,12 @@ export class Progress {
   line(text: string): void {
     this.#output.write(`${this.#isOpen ? '\r\u001b[2K' : ''}${text}\n`);
     this.#isOpen = false;
-    this.#lastShown = -Infinity;
+    this.#lastShown = this.#restart();
+  }
+
+  /** On a terminal the next news shows at once; elsewhere only when nothing was written for a while. */
+  #restart(): number {
+    return this.#output.isTTY ? -Infinity : this.#now();
   }
 
   /** Takes the moving line away. */

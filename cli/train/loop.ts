@@ -33,7 +33,7 @@ export interface Validation {
   readonly meanReward: number;
   /** The share of rollouts with a reward of at least 1. */
   readonly successRate: number;
-  readonly rollouts: number;
+  readonly results: readonly RolloutResult[];
   readonly seconds: number;
 }
 
@@ -114,8 +114,8 @@ async function validate(parts: RolloutParts, plan: TrainPlan, observer: TrainObs
     observer.rollout(result);
     observer.phase(`validating version ${version}`, done, total);
   });
-  const { meanReward, successRate, rollouts } = summarize(results);
-  const validation = { version, meanReward, successRate, rollouts, seconds: clock() };
+  const { meanReward, successRate } = summarize(results);
+  const validation = { version, meanReward, successRate, results, seconds: clock() };
   observer.validated(validation);
   return validation;
 }

@@ -14,7 +14,7 @@ export function progressObserver(progress: Progress, onRound: (report: RoundRepo
       progress.line(problemReport(result));
     },
     validated: (validation) => progress.line(
-      `version ${validation.version}: validation reward ${cell(validation.meanReward)}, success ${cell(validation.successRate)} (${validation.rollouts} rollouts, ${cell(validation.seconds, 1)} s)`),
+      `version ${validation.version}: validation reward ${cell(validation.meanReward)}, success ${cell(validation.successRate)} (${validation.results.length} rollouts, ${cell(validation.seconds, 1)} s)`),
     round(report) {
       const { batch, seconds } = report;
       const outcome = report.state === 'promoted' ? `version ${report.version} is served` : `${report.state}, version ${report.version} stays`;
