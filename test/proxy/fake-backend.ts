@@ -22,7 +22,6 @@ export class FakeBackend implements PolicyBackend {
   readonly unloaded: number[] = [];
   readonly calls: ChatCall[] = [];
   aborted = 0;
-  /** Resolves a call of behaviour `hang` early. */
   #current = 0;
   #policies: boolean;
 
@@ -72,7 +71,7 @@ export class FakeBackend implements PolicyBackend {
     });
     for (const [choice, content] of choices.entries()) {
       yield { data: chunk(choice, { role: 'assistant', content: '' }, null), capture: [{ choice, promptTokenIds: prompt }] };
-      for (const [position, letter] of [...content].entries()) {
+      for (const [position, letter] of Array.from(content).entries()) {
         signal.throwIfAborted();
         if (behaviour === 'slow') await sleep(5, undefined, { signal });
         if (behaviour === 'fail_midstream' && position === 3) throw new ApiError(502, 'The engine failed.', { code: 'engine_failed', type: 'server_error' });
@@ -132,14 +131,15 @@ function readOrder(messages: readonly Message[]): { behaviour: Behaviour; text: 
 }
 
 const idOf = (letter: string): number => letter.charCodeAt(0) + 10;
+const idsOf = (text: string): number[] => Array.from(text, idOf);
 
 /** A template: every message is its letters and an end token, so a conversation's ids extend its earlier ones. */
 export function promptIds(messages: readonly Message[]): Int32Array {
-  return Int32Array.from(messages.flatMap((message) => [...[...String(message.content)].map(idOf), endToken]));
+  return Int32Array.from(messages.flatMap((message) => [...idsOf(String(message.content)), endToken]));
 }
 
 function wholeChoice(behaviour: Behaviour, choice: number, content: string, promptTokenIds: Int32Array, version: number): CaptureDelta {
-  const tokenIds = [...[...content].map(idOf), endToken];
+  const tokenIds = [...idsOf(content), endToken];
   const finishReason = 'stop';
   if (behaviour === 'inexact') return { choice, finishReason, quarantine: 'inexact' };
   if (behaviour === 'truncate') return { choice, promptTokenIds, tokenIds, logprobs: tokenIds.map(() => -0.25), version };

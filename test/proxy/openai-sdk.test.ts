@@ -1,7 +1,7 @@
 /** The official client against the proxy: nothing but its base URL is ours. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import OpenAI from 'openai';
+import OpenAI, { APIError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError } from 'openai';
 import { startHarness, type Harness } from './harness.ts';
 
 describe('openai-node', () => {
@@ -32,29 +32,29 @@ describe('openai-node', () => {
   test('models', async () => {
     assert.equal((await client.models.retrieve('fake')).id, 'fake');
     assert.deepEqual((await client.models.list()).data.map((model) => model.id), ['fake']);
-    await assert.rejects(client.models.retrieve('other'), OpenAI.NotFoundError);
+    await assert.rejects(client.models.retrieve('other'), NotFoundError);
   });
 
   test('errors are its own kinds of error', async () => {
     const ask = (model: string, content: string, using = client) => using.chat.completions.create({ model, messages: messages(content) });
-    await assert.rejects(ask('other', 'x'), (error) => error instanceof OpenAI.NotFoundError && error.code === 'model_not_found');
-    await assert.rejects(ask('fake', '!refuse x'), (error) => error instanceof OpenAI.BadRequestError && error.code === 'context_length_exceeded' && error.param === 'messages');
-    await assert.rejects(ask('fake', '!crash x'), (error) => error instanceof OpenAI.InternalServerError && error.status === 500);
-    await assert.rejects(ask('fake', 'x', client.withOptions({ apiKey: 'wrong-key' })), (error) => error instanceof OpenAI.AuthenticationError && error.code === 'invalid_api_key');
-    await assert.rejects(client.get('/nothing'), OpenAI.NotFoundError);
-    await assert.rejects(client.withOptions({ baseURL: `${h.url}/rollouts/ro_none/v1` }).chat.completions.create({ model: 'fake', messages: messages('x') }), OpenAI.NotFoundError);
+    await assert.rejects(ask('other', 'x'), (error) => error instanceof NotFoundError && error.code === 'model_not_found');
+    await assert.rejects(ask('fake', '!refuse x'), (error) => error instanceof BadRequestError && error.code === 'context_length_exceeded' && error.param === 'messages');
+    await assert.rejects(ask('fake', '!crash x'), (error) => error instanceof InternalServerError && error.status === 500);
+    await assert.rejects(ask('fake', 'x', client.withOptions({ apiKey: 'wrong-key' })), (error) => error instanceof AuthenticationError && error.code === 'invalid_api_key');
+    await assert.rejects(client.get('/nothing'), NotFoundError);
+    await assert.rejects(client.withOptions({ baseURL: `${h.url}/rollouts/ro_none/v1` }).chat.completions.create({ model: 'fake', messages: messages('x') }), NotFoundError);
   });
 
   test('an error in mid-stream is raised out of the iteration', async () => {
     const stream = await client.chat.completions.create({ model: 'fake', messages: messages('!fail_midstream x'), stream: true });
     let frames = 0;
-    await assert.rejects(async () => { for await (const _ of stream) frames++; }, OpenAI.APIError);
+    await assert.rejects(async () => { for await (const _ of stream) frames++; }, APIError);
     assert.ok(frames > 0);
   });
 
   test('its own retries make one step of the trajectory', async () => {
     const before = h.steps().length;
-    await assert.rejects(client.withOptions({ maxRetries: 2 }).chat.completions.create({ model: 'fake', messages: messages('!crash again') }), OpenAI.InternalServerError);
+    await assert.rejects(client.withOptions({ maxRetries: 2 }).chat.completions.create({ model: 'fake', messages: messages('!crash again') }), InternalServerError);
     const tries = h.steps().slice(before);
     assert.equal(tries.length, 3);
     assert.equal(new Set(tries.map((step) => `${step.rolloutId} ${step.sequence}`)).size, 1);

@@ -44,7 +44,7 @@ describe('placement', () => {
     await Promise.all([1, 2, 3].map((i) => say([{ role: 'user', content: `q${i}` }], {}, headers)));
     const steps = h.steps().slice(-3);
     assert.equal(new Set(steps.map((step) => step.rolloutId)).size, 1);
-    assert.deepEqual(steps.map((step) => step.sequence).sort(), [0, 1, 2]);
+    assert.deepEqual(new Set(steps.map((step) => step.sequence)), new Set([0, 1, 2]));
 
     await using other = await startHarness({ dataDir: h.dataDir });
     await other.chat('after', {}, chat, headers);

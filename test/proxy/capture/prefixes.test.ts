@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { array, assert as check, integer, property } from 'fast-check';
 import { PrefixIndex } from '../../../proxy/capture/prefixes.ts';
 
 const ids = (...values: number[]) => Int32Array.from(values);
@@ -19,8 +19,8 @@ test('the longest step whose prompt and completion the prompt begins with', () =
 });
 
 test('equals the comparison of all ids', () => {
-  const sequence = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 12 });
-  fc.assert(fc.property(fc.array(sequence, { maxLength: 12 }), sequence, (steps, prompt) => {
+  const sequence = array(integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 12 });
+  check(property(array(sequence, { maxLength: 12 }), sequence, (steps, prompt) => {
     const index = new PrefixIndex();
     let expected = 0;
     for (const step of steps) {
