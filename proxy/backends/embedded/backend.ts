@@ -93,6 +93,19 @@ export class EmbeddedBackend implements PolicyBackend {
     return this.#parts.engine.unloadPolicy(version);
   }
 
+  async stats(): Promise<Readonly<Record<string, number>>> {
+    const { running, waiting, kvBytes, promptTokens, completionTokens, decodeSteps, loadedVersions } = await this.#parts.engine.stats();
+    return {
+      rows_running: running, requests_waiting: waiting, versions_loaded: loadedVersions.length, kv_bytes: kvBytes,
+      prompt_tokens: promptTokens, completion_tokens: completionTokens, decode_steps: decodeSteps,
+    };
+  }
+
+  async stats(): Promise<Readonly<Record<string, number>>> {
+    const { running, waiting, kvBytes, promptTokens, completionTokens, decodeSteps } = await this.#parts.engine.stats();
+    return { rows_running: running, requests_waiting: waiting, kv_bytes: kvBytes, prompt_tokens: promptTokens, completion_tokens: completionTokens, decode_steps: decodeSteps };
+  }
+
   async health(): Promise<{ readonly ok: boolean; readonly detail: string }> {
     try {
       const { running, waiting, currentVersion } = await this.#parts.engine.stats();
