@@ -101,11 +101,6 @@ export class EmbeddedBackend implements PolicyBackend {
     };
   }
 
-  async stats(): Promise<Readonly<Record<string, number>>> {
-    const { running, waiting, kvBytes, promptTokens, completionTokens, decodeSteps } = await this.#parts.engine.stats();
-    return { rows_running: running, requests_waiting: waiting, kv_bytes: kvBytes, prompt_tokens: promptTokens, completion_tokens: completionTokens, decode_steps: decodeSteps };
-  }
-
   async health(): Promise<{ readonly ok: boolean; readonly detail: string }> {
     try {
       const { running, waiting, currentVersion } = await this.#parts.engine.stats();
