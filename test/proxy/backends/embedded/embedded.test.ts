@@ -42,7 +42,7 @@ conformance('embedded', () => Promise.resolve({
   model: 'chain',
   // Over three tokens, one of them half a character; and within one token.
   stop: { json: 'and café', stream: 'ree' },
-  running: async () => Number((await shared.backend.health()).detail.match(/(\d+) running/)?.[1]),
+  running: async () => (await shared.backend.stats())['rows_running'] ?? NaN,
   [Symbol.asyncDispose]: () => Promise.resolve(),
 }));
 
