@@ -31,7 +31,7 @@ export interface TokenValues {
   /** Entropy of the (tempered) distribution, nats. Differentiable. */
   readonly entropy: Value;
   /** The batch's `perToken` input of that name (float32). Asking for it makes it a required input of `forwardBackward`. */
-  perToken(name: string): Value;
+  readonly perToken: (name: string) => Value;
 }
 
 /**

@@ -8,8 +8,8 @@
  * writeFileSync(join(blob.directory, 'decode.onnx'), encodeModel(graph));   // beside it: the location is relative
  * ```
  */
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
+import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Weights } from '../model.ts';
 import type { Graph } from './graph.ts';
@@ -67,12 +67,20 @@ async function write(path: string, weights: Weights, offsets: ReadonlyMap<string
     await file.truncate(bytes);
     for (const [name, offset] of offsets) {
       const { data } = weights.read(name);
-      await file.write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), 0, data.byteLength, offset);
+      await writeAt(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
     }
     await file.sync();
     await rename(temporary, path);
   } finally {
     await rm(temporary, { force: true });
+  }
+}
+
+/** In pieces: one write takes less than 2 GiB, and may write less than it is given. */
+async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, at, Math.min(bytes.length - at, 1 << 30), offset + at);
+    at += bytesWritten;
   }
 }
 
