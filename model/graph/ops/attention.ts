@@ -1,6 +1,6 @@
 /** Softmax attention (Vaswani et al., arXiv 1706.03762), with several query heads on one key head (GQA, arXiv 2305.13245). */
 import { apply, node1, type Op } from '../op.ts';
-import { dimOf, GraphError, type Value } from '../value.ts';
+import { dimOf, GraphError, type Value, type ValueType } from '../value.ts';
 import { mul, sub } from './elementwise.ts';
 import { reshape, reshapeAs } from './layout.ts';
 import { matmul } from './matmul.ts';
@@ -18,10 +18,10 @@ const attentionOp: Op<readonly [Value, Value, Value, Value], readonly [Value, Va
     const keyHeads = dimOf(key, 1);
     if (typeof heads !== 'number' || typeof keyHeads !== 'number' || heads % keyHeads !== 0) throw new GraphError(`${heads} query heads on ${keyHeads} key heads`);
     // The query heads of one key head lie one after the other, so that grouping them is a reshape and no key is repeated.
-    const q = reshape(query, [0, keyHeads, -1, Number(dimOf(query, 3))]);
-    const scores = matmul(q, key, { transB: true, alpha: scale });
-    const masked = node1('Add', [node1('Reshape', [scores, scores.graph.integers(0, heads, -1, 0)], { dtype: 'float32', shape: [dimOf(query, 0), heads, dimOf(query, 2), dimOf(key, 2)] }), mask], { dtype: 'float32', shape: [dimOf(query, 0), heads, dimOf(query, 2), dimOf(key, 2)] });
-    const p = reshapeAs(node1('Softmax', [masked], masked, { axis: -1 }), scores);
+    const scores = matmul(reshape(query, [0, keyHeads, -1, Number(dimOf(query, 3))]), key, { transB: true, alpha: scale });
+    const byHead: ValueType = { dtype: 'float32', shape: [dimOf(query, 0), heads, dimOf(query, 2), dimOf(key, 2)] };
+    const masked = node1('Add', [node1('Reshape', [scores, scores.graph.integers(0, heads, -1, 0)], byHead), mask], byHead);
+    const p = reshapeAs(node1('Softmax', [masked], byHead, { axis: -1 }), scores);
     return [reshapeAs(matmul(p, value), query), p];
   },
   // As in FlashAttention (arXiv 2205.14135, appendix B.4): Σⱼ pᵢⱼ dpᵢⱼ = doᵢ·oᵢ, a sum over headDim instead of time.
