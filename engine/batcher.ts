@@ -1,6 +1,7 @@
 /** Continuous batching: asks the scheduler what is next and does it, one action at a time. Owns every request and every row. */
-import { EngineError, type EngineOptions, type EngineStats, type GenerateRequest } from './engine.ts';
-import { Lane, type Job, type Row } from './lane.ts';
+import type { EngineOptions, EngineStats, GenerateRequest } from './engine.ts';
+import type { Job, Lane, Row } from './lane.ts';
+import { Lanes } from './lanes.ts';
 import type { KvShape } from './kv.ts';
 import type { Policy } from './policy.ts';
 import type { Failure, RequestEvent } from './protocol.ts';
@@ -29,8 +30,7 @@ interface Waiting {
 
 export class Batcher {
   readonly #parts: BatcherParts;
-  readonly #lanes = new Map<number, Lane>();
-  #current: Lane;
+  readonly #lanes: Lanes;
   #waiting: Waiting[] = [];
   /** Jobs with choices that have no row yet, oldest first. */
   #unstarted: Job[] = [];
@@ -41,7 +41,7 @@ export class Batcher {
 
   constructor(parts: BatcherParts) {
     this.#parts = parts;
-    this.#current = this.addPolicy(parts.base);
+    this.#lanes = new Lanes(parts.base, { shape: parts.shape, maxContext: parts.limits.maxContext, swap: parts.swap });
   }
 
   submit(id: number, request: GenerateRequest, submittedMs: number): void {
@@ -54,52 +54,42 @@ export class Batcher {
   abort(id: number): void {
     this.#waiting = this.#waiting.filter((waiting) => waiting.id !== id);
     this.#unstarted = this.#unstarted.filter((job) => job.id !== id);
-    for (const lane of this.#lanes.values()) {
+    for (const lane of this.#lanes) {
       if (lane.reading?.job.id === id) lane.stopReading();
       for (let slot = lane.rows.length - 1; slot >= 0; slot--) if (lane.rows[slot]?.job.id === id) lane.remove(slot);
     }
     this.#release();
   }
 
-  /** @throws EngineError `engine_failed` when there is one already */
-  addPolicy(policy: Policy): Lane {
-    if (this.#lanes.has(policy.version)) throw new EngineError('engine_failed', `Version ${policy.version} is loaded already.`);
-    const lane = new Lane(policy, this.#parts.shape, this.#parts.limits.maxContext);
-    this.#lanes.set(policy.version, lane);
-    return lane;
+  /** @throws EngineError `engine_failed` when it is loaded already */
+  addPolicy(policy: Policy): void {
+    this.#lanes.add(policy);
   }
 
   /** Whether a version is loaded; one that was about to be freed is kept after all. */
   keep(version: number): boolean {
-    const lane = this.#lanes.get(version);
-    if (lane) lane.isRetiring = false;
-    return lane !== undefined;
+    return this.#lanes.keep(version);
   }
 
-  /** @throws EngineError `unknown_version` */
+  /** @throws EngineError `unknown_version`; RangeError where there is no memory for rows to cross over: they stay */
   setCurrent(version: number): void {
-    const lane = this.#laneOf(version);
-    this.#current = lane;
-    if (this.#parts.swap === 'cross') {
-      const follows = (job: Job) => job.request.version === null;
-      for (const other of this.#lanes.values()) if (other !== lane) lane.takeFrom(other, follows);
-    }
+    this.#lanes.setCurrent(version);
     this.#release();
   }
 
-  /** The base model stays: it is what one can always roll back to, and its session is the adapters' too. @throws EngineError `unknown_version` */
+  /** @throws EngineError `unknown_version` */
   retire(version: number): void {
-    this.#laneOf(version).isRetiring = version !== this.#parts.base.version;
+    this.#lanes.retire(version);
     this.#release();
   }
 
   stats(): EngineStats {
-    const lanes = [...this.#lanes.values()];
+    const lanes = [...this.#lanes];
     return {
       running: lanes.reduce((sum, lane) => sum + lane.rows.length + (lane.reading ? 1 : 0), 0),
       waiting: this.#waiting.length,
-      currentVersion: this.#current.policy.version,
-      loadedVersions: [...this.#lanes.keys()],
+      currentVersion: this.#lanes.current.policy.version,
+      loadedVersions: this.#lanes.versions,
       kvBytes: lanes.reduce((sum, lane) => sum + lane.cache.bytes, 0),
       promptTokens: this.#promptTokens,
       completionTokens: this.#completionTokens,
@@ -109,12 +99,12 @@ export class Batcher {
 
   /** Does one thing. False: there was nothing to do. */
   async step(): Promise<boolean> {
-    const reader = this.#reader();
+    const { reader } = this.#lanes;
     const action = nextAction({
       waiting: this.#waiting,
       prefilling: reader?.reading ? { id: reader.reading.job.id, done: reader.reading.done, length: reader.reading.job.request.promptTokenIds.length } : null,
       unstarted: this.#unstarted,
-      lanes: Array.from(this.#lanes.values(), (lane) => ({ version: lane.policy.version, rows: lane.rows.length })),
+      lanes: Array.from(this.#lanes, (lane) => ({ version: lane.policy.version, rows: lane.rows.length })),
       round: this.#round,
     }, this.#parts.limits);
     switch (action.type) {
@@ -123,8 +113,9 @@ export class Batcher {
       case 'admit': this.#admit(); break;
       case 'start': this.#start(); break;
       case 'prefill': await this.#prefill(action.from, action.to); break;
-      case 'decode': await this.#decode(this.#laneOf(action.version)); break;
+      case 'decode': await this.#decode(this.#lanes.of(action.version)); break;
     }
+    this.#unstarted = this.#unstarted.filter((job) => job.unstarted > 0);
     this.#release();
     return true;
   }
@@ -134,7 +125,7 @@ export class Batcher {
     if (!next) return;
     const { id, request } = next;
     const { limits, drawSeed, emit, now } = this.#parts;
-    const lane = request.version === null ? this.#current : this.#laneOf(request.version);
+    const lane = request.version === null ? this.#lanes.current : this.#lanes.of(request.version);
     const job: Job = {
       id, request, seed: request.sampling.seed ?? drawSeed(),
       tokenLimit: tokenLimit(request.promptTokenIds.length, request.maxTokens, limits),
@@ -146,7 +137,7 @@ export class Batcher {
 
   /** Reads a piece of the prompt; after its last piece the first choice begins. */
   async #prefill(from: number, to: number): Promise<void> {
-    const lane = this.#reader();
+    const lane = this.#lanes.reader;
     const reading = lane?.reading;
     if (!lane || !reading) return;
     const { job } = reading;
@@ -159,7 +150,7 @@ export class Batcher {
     if (to < job.request.promptTokenIds.length) return;
     job.prompt = { logits: logits.slice(), version: lane.policy.version };
     lane.finishReading(newRow(job));
-    if (job.unstarted > 0) this.#unstarted.push(job);
+    this.#unstarted.push(job);
     this.#begin(lane, lane.rows.length - 1);
   }
 
@@ -167,14 +158,13 @@ export class Batcher {
   #start(): void {
     const job = this.#unstarted[0];
     if (!job) return;
-    for (const lane of this.#lanes.values()) {
+    for (const lane of this.#lanes) {
       const sibling = lane.rows.findIndex((row) => row.job === job);
       if (sibling < 0) continue;
       this.#withMemory(job, () => {
         lane.add(newRow(job), lane.cache, sibling);
         this.#begin(lane, lane.rows.length - 1);
       });
-      this.#dropStarted();
       return;
     }
   }
@@ -198,7 +188,6 @@ export class Batcher {
       if (slot < 0) continue; // its request failed with a sibling
       if (this.#sample(row, logits.subarray(index * vocab, (index + 1) * vocab), policy.version)) this.#endRow(lane, slot);
     }
-    this.#dropStarted();
   }
 
   /** Runs the model. Null: it failed, and with it these jobs; the engine itself goes on. */
@@ -280,36 +269,13 @@ export class Batcher {
     this.#parts.emit(job.id, { type: 'failed', error });
   }
 
-  #dropStarted(): void {
-    this.#unstarted = this.#unstarted.filter((job) => job.unstarted > 0);
-  }
-
-  #reader(): Lane | undefined {
-    for (const lane of this.#lanes.values()) if (lane.reading) return lane;
-    return undefined;
-  }
-
   #unknown(version: number | null): Failure | null {
-    if (version === null) return null;
-    const lane = this.#lanes.get(version);
-    if (lane && !lane.isRetiring) return null;
-    return { code: 'unknown_version', message: `Policy version ${version} is not loaded; loaded are ${[...this.#lanes.keys()].join(', ')}.` };
+    if (version === null || this.#lanes.accepts(version)) return null;
+    return { code: 'unknown_version', message: this.#lanes.unknown(version) };
   }
 
-  #laneOf(version: number): Lane {
-    const lane = this.#lanes.get(version);
-    if (lane) return lane;
-    throw new EngineError('unknown_version', `Policy version ${version} is not loaded; loaded are ${[...this.#lanes.keys()].join(', ')}.`);
-  }
-
-  /** Frees retired versions that nothing refers to any more. */
   #release(): void {
-    for (const [version, lane] of this.#lanes) {
-      const isPinned = this.#waiting.some(({ request }) => request.version === version);
-      if (!lane.isRetiring || lane === this.#current || !lane.isEmpty || isPinned) continue;
-      this.#lanes.delete(version);
-      lane.policy.release();
-    }
+    this.#lanes.release((version) => this.#waiting.some(({ request }) => request.version === version));
   }
 }
 

@@ -12,7 +12,7 @@ export interface EngineOptions {
   readonly maxRows: number;
   /** Requests that may wait for a row; more get `queue_full`. */
   readonly maxQueue: number;
-  /** Threads of one decode step; 0: as many as there are cores. */
+  /** Threads of one decode step; 0: as many as there are cores, or one for a small model. */
   readonly threads: number;
   /** What a running request does when the current policy changes. A request pinned to a version always stays on it. */
   readonly swap: 'finish' | 'cross';

@@ -64,11 +64,9 @@ export class PolicyLoader {
       if (!hasSameShape(config, this.config)) throw new EngineError('engine_failed', `Policy version ${version} in ${directory} is not of the base model's shape.`);
       const blob = await openWeightBlob(cacheDir, `policy-${version}-${fingerprint}`, weights);
       const runner = await Runner.open({ config, blob, targets: [], maxContext, threads });
-      return {
-        version,
-        run: (input) => runner.run(input, {}),
-        release: () => { void runner.release().then(() => rm(blob.directory, { recursive: true, force: true })); },
-      };
+      // The session holds its weights, mapped or copied: nothing of them has to stay in the cache for the next version to pile up on.
+      await rm(blob.directory, { recursive: true });
+      return { version, run: (input) => runner.run(input, {}), release: () => { void runner.release(); } };
     } finally {
       weights.close();
     }

@@ -2,8 +2,8 @@
 import { randomInt } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Batcher } from './batcher.ts';
-import { EngineError, type EngineOptions } from './engine.ts';
-import { PolicyLoader } from './policy.ts';
+import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
+import { PolicyLoader, type Policy } from './policy.ts';
 import { sharedNow, type Call, type Failure, type FromEngine, type RequestEvent, type ThreadData, type ToEngine } from './protocol.ts';
 import { uniform } from './random.ts';
 
@@ -18,13 +18,21 @@ const { options } = workerData as ThreadData;
 
 const send = (message: FromEngine): void => { port.postMessage(message); };
 
-/** Messages are only noted when they come: the batcher must not change under a running step. */
-const inbox: ToEngine[] = [];
+/** A policy whose files were read while the batcher went on. */
+interface Loaded {
+  readonly type: 'loaded';
+  readonly id: number;
+  readonly policy: Policy;
+}
+
+/** What comes is only noted: the batcher must not change under a running step. */
+const inbox: (ToEngine | Loaded)[] = [];
 let wake: (() => void) | null = null;
-port.on('message', (message: ToEngine) => {
+function note(message: ToEngine | Loaded): void {
   inbox.push(message);
   wake?.();
-});
+}
+port.on('message', note);
 
 const outbox: { id: number; event: RequestEvent }[] = [];
 
@@ -45,13 +53,24 @@ async function serve(): Promise<void> {
     emit: (id, event) => { outbox.push({ id, event }); },
   });
   send({ type: 'ready', maxContext });
+  let loading = Promise.resolve(); // one after the other
   for (;;) {
     for (let message = inbox.shift(); message; message = inbox.shift()) {
       switch (message.type) {
         case 'close': return;
         case 'generate': batcher.submit(message.id, message.request, message.submittedMs); break;
         case 'abort': batcher.abort(message.id); break;
-        case 'call': await answer(message.id, message.call, batcher, loader); break;
+        case 'call': {
+          const { id, call } = message;
+          if (call.method === 'loadPolicy' && !batcher.keep(call.files.version)) loading = loading.then(() => load(id, call.files, loader));
+          else answer(id, call, batcher);
+          break;
+        }
+        case 'loaded':
+          if (batcher.keep(message.policy.version)) message.policy.release();
+          else batcher.addPolicy(message.policy);
+          send({ type: 'answer', id: message.id, stats: null });
+          break;
       }
     }
     const worked = await batcher.step();
@@ -61,16 +80,18 @@ async function serve(): Promise<void> {
   }
 }
 
-async function answer(id: number, call: Call, batcher: Batcher, loader: PolicyLoader): Promise<void> {
+async function load(id: number, files: PolicyFiles, loader: PolicyLoader): Promise<void> {
   try {
-    switch (call.method) {
-      case 'loadPolicy':
-        if (!batcher.keep(call.files.version)) batcher.addPolicy(await loader.load(call.files));
-        break;
-      case 'setCurrent': batcher.setCurrent(call.version); break;
-      case 'unloadPolicy': batcher.retire(call.version); break;
-      case 'stats': break;
-    }
+    note({ type: 'loaded', id, policy: await loader.load(files) });
+  } catch (error) {
+    send({ type: 'refused', id, error: failureOf(error) });
+  }
+}
+
+function answer(id: number, call: Call, batcher: Batcher): void {
+  try {
+    if (call.method === 'setCurrent') batcher.setCurrent(call.version);
+    if (call.method === 'unloadPolicy') batcher.retire(call.version);
     send({ type: 'answer', id, stats: call.method === 'stats' ? batcher.stats() : null });
   } catch (error) {
     send({ type: 'refused', id, error: failureOf(error) });

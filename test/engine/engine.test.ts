@@ -99,6 +99,16 @@ await test('n choices share one reading of the prompt, also when there are more 
   for (const choice of await collect(engine, request(promptOf(0), { n: 3 }))) assertSame([choice], [greedyChoice ?? choice], 'greedy copies');
 });
 
+await test('choices that end with their first token make room for the next', async () => {
+  const first = idsOf((await collect(engine, request(promptOf(0))))[0])[0] ?? -1;
+  for (const n of [1, 2, 5, 20]) {
+    const stopped = await collect(engine, request(promptOf(0), { n, stopTokenIds: [first] }));
+    assert.deepEqual(stopped.map((choice) => [idsOf(choice), choice.reason]), Array.from({ length: n }, () => [[first], 'stop']));
+    const single = await collect(engine, request(promptOf(0), { n, maxTokens: 1, sampling: hot }));
+    assert.ok(single.every(({ tokens, reason }) => tokens.length === 1 && reason === 'length'));
+  }
+});
+
 await test('nothing is left behind', async () => {
   const stats = await engine.stats();
   assert.deepEqual({ running: stats.running, waiting: stats.waiting, kvBytes: stats.kvBytes }, { running: 0, waiting: 0, kvBytes: 0 });
