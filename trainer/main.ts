@@ -6,7 +6,7 @@ import type { Model } from '../model/model.ts';
 import { openModel } from '../model/open.ts';
 import { watchChanges } from '../store/changes.ts';
 import { type Database, openDatabase } from '../store/open.ts';
-import { currentVersion, findPolicy, listPolicies } from '../store/policies.ts';
+import { currentVersion, ensureBasePolicy, findPolicy, listPolicies } from '../store/policies.ts';
 import { claimRound, failRunningRounds, finishRound, recordRoundSetup, type Round, setRoundProgress } from '../store/rounds.ts';
 import { TrainerError } from './error.ts';
 import { grpoLoss } from './loss/grpo.ts';
@@ -27,6 +27,7 @@ export async function runTrainer(config: Config, signal: AbortSignal): Promise<v
   failRunningRounds(db, 'The trainer stopped while this round ran; request it again.');
   sweepPolicies(db.dataDir, new Set(listPolicies(db).map((policy) => policy.version)));
   const model = await openModel(config.backend.model);
+  ensureBasePolicy(db, model.fingerprint);
   const policies = keepWarm(model, join(db.dataDir, 'cache'));
   try {
     for await (const _ of watchChanges(db, config.trainer.pollMs, signal)) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -8,6 +9,7 @@ import { TrainerError } from '../../trainer/error.ts';
 import { collect, distribution, makeWorld, trainerConfig, trainOnce, versionOf, type World } from './world.ts';
 import { maxAbsDifference } from '../model/golden.ts';
 
+const sha256 = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
 const lively = { optimizer: { learningRate: 0.03 } };
 
 await test('a policy gets better: rounds follow each other, each one recorded, published and promoted', async () => {
@@ -40,7 +42,7 @@ await test('a policy gets better: rounds follow each other, each one recorded, p
 });
 
 await test('same rows, same seed: the same bytes; and a restarted trainer goes on as a warm one', async () => {
-  const runs: Buffer[][] = [];
+  const runs: string[][] = [];
   for (const restart of [false, true]) {
     await using world = makeWorld();
     const config = trainerConfig({ ...lively, minibatches: 2, epochs: 2, optimizer: { learningRate: 0.01, weightDecay: 0.1 } });
@@ -51,21 +53,37 @@ await test('same rows, same seed: the same bytes; and a restarted trainer goes o
       await trainOnce(world, policy, config, version);
       if (restart) policy = await world.policy(config);
     }
-    runs.push(['adapter_model.safetensors', 'optimizer.safetensors'].flatMap((name) => [1, 2].map((version) => readFileSync(join(world.db.dataDir, 'policies', String(version), name)))));
+    runs.push(['adapter_model.safetensors', 'optimizer.safetensors'].flatMap((name) => [1, 2].map((version) => sha256(join(world.db.dataDir, 'policies', String(version), name)))));
   }
   assert.deepEqual(runs[0], runs[1]);
   assert.notDeepEqual(runs[0]?.[0], runs[0]?.[1]);
 });
 
+await test('going back to the base model forgets what the optimizer knew', async () => {
+  await using world = makeWorld();
+  const policy = await world.policy(trainerConfig());
+  policy.load(versionOf(world.db, 0), 1);
+  await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
+  await trainOnce(world, policy, trainerConfig(), 0);
+  assert.equal(policy.optimizer.step, 1);
+  const trained = await distribution(policy.learner, [1, 2, 3]);
+  policy.load(versionOf(world.db, 0), 1);
+  assert.equal(policy.optimizer.step, 0);
+  assert.ok([...policy.optimizer.state().moments.values()].every(({ data }) => data.every((moment) => moment === 0)));
+  policy.load(versionOf(world.db, 1), 1);
+  assert.equal(policy.optimizer.step, 1);
+  assert.ok(maxAbsDifference(await distribution(policy.learner, [1, 2, 3]), trained) === 0);
+});
+
 await test('another seed draws another adapter', async () => {
-  const drawn: Buffer[] = [];
+  const drawn: string[] = [];
   for (const seed of [1, 2]) {
     await using world = makeWorld();
     const policy = await world.policy(trainerConfig());
     policy.load(versionOf(world.db, 0), seed);
     await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
     await trainOnce(world, policy, trainerConfig(), 0, seed);
-    drawn.push(readFileSync(join(world.db.dataDir, 'policies/1/adapter_model.safetensors')));
+    drawn.push(sha256(join(world.db.dataDir, 'policies/1/adapter_model.safetensors')));
   }
   assert.notDeepEqual(drawn[0], drawn[1]);
 });

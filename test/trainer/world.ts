@@ -31,7 +31,7 @@ export function makeWorld(): World {
   const db = openDatabase(join(directory, 'data'));
   const golden = openGolden('llama-tied');
   const model: TrainableModel = { config: golden.config, weights: golden.weights, fingerprint: 'tiny', path: golden.directory };
-  ensureBasePolicy(db, model.fingerprint);
+  ensureBasePolicy(db, null);
   const opened: TrainingPolicy[] = [];
   return {
     db,
