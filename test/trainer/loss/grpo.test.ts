@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { encodeModel, gradients, Graph, reshape, tokenDistribution, type Value } from '../../../model/graph/index.ts';
 import { readSafetensors } from '../../../model/weights/safetensors.ts';
@@ -24,8 +24,6 @@ interface Losses {
   readonly entropy: { readonly 'entropy-bonus.trl': { readonly coef: number; readonly loss: number } };
 }
 const golden: Losses = JSON.parse(goldenText('losses/losses.json'));
-const expected = readSafetensors(goldenPath('losses/expected.safetensors'));
-after(() => { expected.close(); });
 
 /** Runs a loss on given log-probs (`logp_new` is the parameter). */
 async function lossOf(build: LossFn, logprob: Float32Array, inputs: Readonly<Record<string, Float32Array>>): Promise<{ loss: number; gradient: Float32Array }> {
@@ -79,7 +77,9 @@ for (const [name, { batch, spec, loss, tol }] of Object.entries(golden.cases)) {
     assert.deepEqual(Object.keys(inputs).sort(), grpoInputs(options).sort());
     const result = await lossOf(grpoLoss(options), logprob, inputs);
     assertClose([result.loss], [loss], { absolute: tol.loss_abs }, 'loss');
+    const expected = readSafetensors(goldenPath('losses/expected.safetensors'));
     assertClose(result.gradient, expected.read(`${name}/grad`).data, { relative: tol.grad_rel }, 'gradient');
+    expected.close();
   });
 }
 
