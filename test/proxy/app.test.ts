@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { openDatabase } from '../../store/open.ts';
 import { events, startHarness, until, type Harness } from './harness.ts';
 
 interface ErrorShape { error: { message: string; type: string; param: string | null; code: string | null } }
@@ -140,17 +141,30 @@ describe('chat completions', () => {
   }
 
   test('a reader that stops reading stops the writer, and gets every frame in the end', async () => {
-    const text = 'x'.repeat(4000);
+    // More than the sockets' buffers take.
+    const frames = 60_000;
     const socket = connect(Number(new URL(h.url).port), '127.0.0.1');
-    const body = JSON.stringify({ model: 'fake', stream: true, messages: [{ role: 'user', content: text }] });
-    socket.write(`POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+    const body = JSON.stringify({ model: 'fake', stream: true, messages: [{ role: 'user', content: 'x'.repeat(frames) }] });
     socket.pause();
-    await new Promise((resolve) => { setTimeout(resolve, 100); });
-    let received = '';
-    socket.on('data', (chunk: Buffer) => { received += chunk.toString(); });
+    socket.write(`POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+    const start = h.backend.framesTaken;
+    let taken = -1;
+    while (h.backend.framesTaken !== taken || taken === start) {
+      taken = h.backend.framesTaken;
+      await new Promise((resolve) => { setTimeout(resolve, 200); });
+    }
+    assert.ok(taken - start < frames, `${taken - start} frames were taken while nobody read`);
+    let received = 0;
+    let tail = '';
+    socket.on('data', (chunk: Buffer) => {
+      const text = tail + chunk.toString();
+      received += text.match(/"content":"x"\}/g)?.length ?? 0;
+      tail = text.slice(text.lastIndexOf('data: '));
+      if (tail.includes('"content":"x"}')) received--;
+    });
     await new Promise((resolve) => { socket.on('end', resolve); socket.resume(); });
-    assert.equal(received.match(/"content":"x"/g)?.length, text.length);
-    assert.match(received, /\[DONE\]/);
+    assert.equal(received, frames);
+    assert.match(tail, /\[DONE\]/);
   });
 });
 
@@ -241,6 +255,28 @@ test('more calls than maxPending get 503 with retry-after, and the others go on'
   assert.equal((await errorOf(refused)).code, 'too_many_calls');
   assert.deepEqual((await Promise.all(slow)).map((response) => response.status), [200, 200]);
   assert.equal((await h.chat('d')).status, 200);
+});
+
+test('a store that cannot commit: no answer is given as whole, and serving goes on when it can again', async () => {
+  await using h = await startHarness({ store: { busyTimeoutMs: 50 } });
+  const rollout = await (await h.post('/admin/rollouts', {})).json() as { base_url: string };
+  const path = `${rollout.base_url}/chat/completions`;
+  {
+    using blocker = openDatabase(h.dataDir);
+    blocker.sqlite.exec('begin immediate');
+    const refused = await h.chat('x', {}, path);
+    assert.equal(refused.status, 503);
+    assert.ok(refused.headers.get('retry-after'));
+    assert.equal((await errorOf(refused)).code, 'busy');
+    const frames = await events(await h.chat('x', { stream: true }, path));
+    assert.ok(!frames.includes('[DONE]'));
+    assert.equal((JSON.parse(frames.at(-1) ?? '') as ErrorShape).error.code, 'busy');
+    assert.equal((await h.chat('unplaced')).status, 503);
+    assert.equal((await h.post('/v1/rewards', { value: 1, step: 'st_none' })).status, 404, 'reading goes on');
+  }
+  assert.equal(h.steps().length, 0);
+  assert.equal((await h.chat('x', {}, path)).status, 200);
+  assert.equal(h.steps().length, 1);
 });
 
 test('readiness, health, the front page and the models', async () => {

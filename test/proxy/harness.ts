@@ -29,12 +29,13 @@ export interface HarnessOptions {
   readonly dataDir?: string;
   readonly backend?: FakeBackend;
   readonly server?: Record<string, unknown>;
+  readonly store?: Record<string, unknown>;
   readonly env?: NodeJS.ProcessEnv;
   readonly keepData?: boolean;
 }
 
-export function testConfig(dataDir: string, server: Record<string, unknown> = {}): Config {
-  return configSchema.parse({ dataDir, server: { port: 0, ...server }, backend: { kind: 'openai', baseUrl: 'http://127.0.0.1:9/v1' } });
+export function testConfig(dataDir: string, server: Record<string, unknown> = {}, store: Record<string, unknown> = {}): Config {
+  return configSchema.parse({ dataDir, server: { port: 0, ...server }, store, backend: { kind: 'openai', baseUrl: 'http://127.0.0.1:9/v1' } });
 }
 
 export function tempDir(): string {
@@ -45,7 +46,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const dataDir = options.dataDir ?? tempDir();
   const backend = options.backend ?? new FakeBackend();
   const log: string[] = [];
-  const proxy = await startProxy(testConfig(dataDir, options.server), {
+  const proxy = await startProxy(testConfig(dataDir, options.server, options.store), {
     backend, env: options.env ?? {}, log: createLog('info', (line) => log.push(line)),
   });
   const db = openDatabase(dataDir, { readonly: true });
