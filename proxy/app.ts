@@ -74,9 +74,14 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   return app;
 }
 
+/** What a full server says to many: counted, not worth a line each. */
+const overload: ReadonlySet<string | null> = new Set(['too_many_calls', 'queue_full', 'shutting_down']);
+
 function answerError({ metrics, log }: AppParts, error: unknown, c: AppContext): Response {
   const failure = toApiError(error);
-  if (failure.status >= 500) log.error(`${c.req.method} ${c.req.path}: ${causeOf(failure)}`);
+  const line = `${c.req.method} ${c.req.path}: ${causeOf(failure)}`;
+  if (failure.status >= 500 && !overload.has(failure.code)) log.error(line);
+  else log.debug(line);
   metrics.errors.inc({ status: failure.status, code: failure.code ?? failure.type });
   // The answer was under way (an export, a stream of events): all that is left is to cut it off.
   if (c.env.outgoing.headersSent) {

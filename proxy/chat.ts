@@ -31,7 +31,7 @@ export async function chat(parts: ChatParts, c: AppContext): Promise<Response> {
   const pinnedVersion = named === null ? null : parts.identity.running(named).pinnedVersion;
   const requestBody = await readBody(c.env.incoming, parts.maxBodyBytes);
   const envelope = parseEnvelope(parseJson(requestBody));
-  if (pinnedVersion !== null) await parts.policies.ensureLoaded(pinnedVersion);
+  if (named !== null && pinnedVersion !== null) await parts.policies.pin(pinnedVersion, named);
   const recording = await parts.recorder.begin({ source, envelope, requestBody, startedAt: call.startedAt });
   const stream = new EventStream(c.env.outgoing, recording.headers, call.signal);
   try {

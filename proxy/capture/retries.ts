@@ -1,6 +1,7 @@
 /**
  * Telling a client's retry from a new step (DESIGN rule 5): the same body again, under the same key and rollout, soon after the first
- * one failed, takes the first one's place in the trajectory.
+ * one failed, takes the first one's place in the trajectory. `x-stainless-retry-count` and `Idempotency-Key` say no more than that, and an
+ * agent's own retry loop sends neither.
  */
 import { BoundedMap } from './bounded-map.ts';
 
