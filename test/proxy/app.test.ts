@@ -290,7 +290,7 @@ test('readiness, health, the front page and the models', async () => {
 });
 
 test('a closing server finishes its calls, and lets no new one in', async () => {
-  const h = await startHarness({ keepData: true });
+  const h = await startHarness();
   const slow = h.chat('!slow last words', { stream: true }).then(events);
   await until(() => h.backend.calls.length === 1);
   const closing = h.proxy.close(5000);
@@ -303,7 +303,7 @@ test('a closing server finishes its calls, and lets no new one in', async () => 
 });
 
 test('a closing server ends what is still open at its deadline, and records it', async () => {
-  const h = await startHarness({ keepData: true });
+  const h = await startHarness();
   const hanging = h.chat('!hang x');
   await until(() => h.backend.calls.length === 1);
   await h.proxy.close(20);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startProxy } from '../../proxy/main.ts';
 import { FakeBackend } from './fake-backend.ts';
-import { startHarness, tempDir, testConfig } from './harness.ts';
+import { startHarness, testConfig } from './harness.ts';
 
 const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
 const keys = [
@@ -73,6 +73,7 @@ for (const [name, server, message] of [
   ['a key from a variable that is not set', { keys: [{ key: 'env:NOT_SET', scope: 'agent' }] }, /NOT_SET/],
 ] as const) {
   test(`${name} is refused at start`, async () => {
-    await assert.rejects(startProxy(testConfig(tempDir(), server), { backend: new FakeBackend(), env: {} }), message);
+    // Refused before anything is made there.
+    await assert.rejects(startProxy(testConfig('/nonexistent', server), { backend: new FakeBackend(), env: {} }), message);
   });
 }

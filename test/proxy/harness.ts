@@ -31,7 +31,6 @@ export interface HarnessOptions {
   readonly server?: Record<string, unknown>;
   readonly store?: Record<string, unknown>;
   readonly env?: NodeJS.ProcessEnv;
-  readonly keepData?: boolean;
 }
 
 export function testConfig(dataDir: string, server: Record<string, unknown> = {}, store: Record<string, unknown> = {}): Config {
@@ -62,7 +61,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     async [Symbol.asyncDispose]() {
       db.close();
       await proxy.close(0);
-      if (options.keepData !== true && options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+      if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
     },
   };
 }
