@@ -1,6 +1,7 @@
 /** The options that say how an agent command is run, shared by `run` and `train`. */
 import type { Command } from 'commander';
 import { naturalNumber, positiveInteger, positiveNumber } from './command.ts';
+import { UsageError } from './failure.ts';
 import { requireExecutable } from './runner/executable.ts';
 import type { Command as ProcessCommand } from './runner/process.ts';
 import type { AgentCommand } from './runner/rollout.ts';
@@ -33,6 +34,12 @@ export function agentOf(words: readonly string[], options: AgentOptions): AgentC
   requireExecutable(argv[0]);
   if (rewardArgv) requireExecutable(rewardArgv[0]);
   return { argv, rewardArgv, timeoutMs: options.timeout * 1000, retries: options.retries };
+}
+
+/** Not commander's required option, which would hide a misspelt one behind "missing". @throws UsageError */
+export function requiredTasks({ tasks }: { readonly tasks?: string }): string {
+  if (tasks === undefined) throw new UsageError('--tasks FILE is missing: tasks as JSON Lines, one JSON value a line.');
+  return tasks;
 }
 
 function shell(script: string): ProcessCommand['argv'] {

@@ -1,6 +1,6 @@
 /** `fulgurite run`: an unmodified agent command, once for every task and group member. */
 import type { Command } from 'commander';
-import { addAgentOptions, agentOf, type AgentOptions } from './agent-options.ts';
+import { addAgentOptions, agentOf, type AgentOptions, requiredTasks } from './agent-options.ts';
 import { AdminClient, type RolloutMode, rolloutModes } from './client/admin.ts';
 import { addTargetOptions, openTarget, type TargetOptions } from './client/target.ts';
 import { newCommand, oneOf } from './command.ts';
@@ -15,7 +15,7 @@ import { cell } from './terminal/table.ts';
 import { Progress } from './terminal/progress.ts';
 
 interface RunOptions extends AgentOptions, TargetOptions {
-  readonly tasks: string;
+  readonly tasks?: string;
   readonly mode: RolloutMode;
   readonly json?: boolean;
 }
@@ -23,14 +23,14 @@ interface RunOptions extends AgentOptions, TargetOptions {
 export function runCommand(): Command {
   const command = newCommand('run', 'Run an agent on tasks behind the proxy and give its rollouts their rewards.', 'run --tasks tasks.jsonl --group 8 --parallel 4 --timeout 60 -- node agent.mjs')
     .passThroughOptions()
-    .requiredOption('-t, --tasks <file>', 'tasks, one JSON value a line')
+    .option('-t, --tasks <file>', 'tasks, one JSON value a line')
     .option('--mode <mode>', 'train, val or live: what the rollouts are for', oneOf(rolloutModes), 'train')
     .option('--json', 'one JSON line for each rollout on stdout');
   return addTargetOptions(addAgentOptions(command)).action((words: string[], options: RunOptions) => run(words, options));
 }
 
 async function run(words: readonly string[], options: RunOptions): Promise<void> {
-  const tasks = readTasks(options.tasks);
+  const tasks = readTasks(requiredTasks(options));
   const agent = agentOf(words, options);
   using interruption = onInterrupt();
   using groups = new ProcessGroups();

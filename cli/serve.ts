@@ -1,14 +1,13 @@
 /** `fulgurite serve`: proxy, engine and trainer in one command. */
 import { once } from 'node:events';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/schema.ts';
-import { databaseFileName } from '../store/open.ts';
 import { newCommand } from './command.ts';
 import { addServerOptions, type ConfigOptions, configurationOf } from './configuration.ts';
 import { onInterrupt } from './interrupt.ts';
 import { packageVersion } from './package.ts';
-import { type RunningServer, startServer } from './server/start.ts';
+import type { RunningServer } from './server/start.ts';
 
 export function serveCommand(): Command {
   const command = newCommand('serve', 'Serve a model to agents, record their calls, and train it on request.', 'serve --model ./model --port 8700 --data ./data')
@@ -18,6 +17,8 @@ export function serveCommand(): Command {
 
 async function serve(options: ConfigOptions): Promise<void> {
   const config = configurationOf(options);
+  // The server's parts are loaded for a configuration that is right, not to say that it is wrong.
+  const { startServer } = await import('./server/start.ts');
   using interruption = onInterrupt();
   const { signal } = interruption;
   const server = await startServer(config);
@@ -33,7 +34,7 @@ export function banner(config: Config, { facts, trainerPid }: RunningServer): st
     `Fulgurite ${packageVersion()}`,
     `  agents   OPENAI_BASE_URL=${facts.url}/v1`,
     `  model    ${facts.model}, policy version ${facts.version}`,
-    `  data     ${join(resolve(config.dataDir), databaseFileName)}`,
+    `  data     ${resolve(config.dataDir)}`,
     `  trainer  ${trainer}`,
     `  metrics  ${facts.url}/metrics`,
     '',

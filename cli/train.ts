@@ -1,6 +1,6 @@
 /** `fulgurite train`: run, round, swap, validate, again. */
 import type { Command } from 'commander';
-import { addAgentOptions, agentOf, type AgentOptions } from './agent-options.ts';
+import { addAgentOptions, agentOf, type AgentOptions, requiredTasks } from './agent-options.ts';
 import { AdminClient } from './client/admin.ts';
 import { addTargetOptions, openTarget, type TargetOptions } from './client/target.ts';
 import { finiteNumber, naturalNumber, newCommand, positiveInteger } from './command.ts';
@@ -14,7 +14,7 @@ import { progressObserver } from './train/observer.ts';
 import { rewardChart, roundJson, trainingTable } from './train/report.ts';
 
 interface TrainOptions extends AgentOptions, TargetOptions {
-  readonly tasks: string;
+  readonly tasks?: string;
   readonly val?: string;
   readonly rounds: number;
   readonly tasksPerRound?: number;
@@ -28,7 +28,7 @@ interface TrainOptions extends AgentOptions, TargetOptions {
 export function trainCommand(): Command {
   const command = newCommand('train', 'Train the policy on an agent\'s own work: run, round, swap, validate, again.', 'train --model ./model --tasks train.jsonl --val val.jsonl --rounds 10 -- node agent.mjs')
     .passThroughOptions()
-    .requiredOption('-t, --tasks <file>', 'training tasks, one JSON value a line')
+    .option('-t, --tasks <file>', 'training tasks, one JSON value a line')
     .option('--val <file>', 'validation tasks, kept apart from the training tasks')
     .option('--rounds <number>', 'training rounds', positiveInteger, 10)
     .option('--tasks-per-round <number>', 'tasks that a round takes from the shuffled file (default: all)', positiveInteger)
@@ -57,7 +57,7 @@ async function train(words: readonly string[], options: TrainOptions): Promise<v
 }
 
 function planOf(words: readonly string[], options: TrainOptions): Omit<TrainPlan, 'model'> {
-  const trainTasks = readTasks(options.tasks);
+  const trainTasks = readTasks(requiredTasks(options));
   const valTasks = options.val === undefined ? [] : readTasks(options.val);
   if (options.untilVal !== undefined && options.val === undefined) throw new UsageError('--until-val needs validation tasks: give --val FILE.');
   return {

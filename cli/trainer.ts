@@ -1,6 +1,5 @@
 /** `fulgurite trainer`: the trainer alone, for a data directory that a server elsewhere on this machine serves. */
 import type { Command } from 'commander';
-import { runTrainer } from '../trainer/main.ts';
 import { newCommand } from './command.ts';
 import { addConfigOptions, type ConfigOptions, configurationOf } from './configuration.ts';
 import { UsageError } from './failure.ts';
@@ -11,6 +10,7 @@ export function trainerCommand(): Command {
   return addConfigOptions(command).action(async (options: ConfigOptions) => {
     const config = configurationOf(options);
     if (config.backend.kind !== 'embedded') throw new UsageError('The trainer needs the model itself: backend.kind must be "embedded".');
+    const { runTrainer } = await import('../trainer/main.ts');
     using interruption = onInterrupt();
     process.stderr.write(`Waiting for rounds in ${config.dataDir}.\n`);
     await runTrainer(config, interruption.signal);

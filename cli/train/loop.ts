@@ -43,6 +43,8 @@ export interface RoundReport {
   /** The server's id of the training round. */
   readonly roundId: number;
   readonly state: RoundRow['state'];
+  /** Why a round was empty or rejected. */
+  readonly reason: string | null;
   /** The version that is served after the round. */
   readonly version: number;
   readonly batch: BatchSummary;
@@ -101,7 +103,7 @@ async function oneRound(parts: RolloutParts, plan: TrainPlan, round: number, tas
   const validation = plan.valTasks.length > 0 && isDue ? await validate(parts, plan, observer, signal) : null;
   const version = validation?.version ?? (await parts.client.policies()).current_version;
   return {
-    round, roundId: trained.id, state: trained.state, version, batch: summarize(results), metrics: trained.metrics ?? {}, validation,
+    round, roundId: trained.id, state: trained.state, reason: trained.error, version, batch: summarize(results), metrics: trained.metrics ?? {}, validation,
     seconds: { rollouts, training, validation: clock() },
   };
 }

@@ -17,7 +17,7 @@ export function progressObserver(progress: Progress, onRound: (report: RoundRepo
       `version ${validation.version}: validation reward ${cell(validation.meanReward)}, success ${cell(validation.successRate)} (${validation.results.length} rollouts, ${cell(validation.seconds, 1)} s)`),
     round(report) {
       const { batch, seconds } = report;
-      const outcome = report.state === 'promoted' ? `version ${report.version} is served` : `${report.state}, version ${report.version} stays`;
+      const outcome = report.state === 'promoted' ? `version ${report.version} is served` : `${report.state}, version ${report.version} stays${report.reason === null ? '' : `. ${report.reason}`}`;
       progress.line(`round ${report.round}: reward ${cell(batch.meanReward)} over ${batch.rollouts} rollouts (${cell(seconds.rollouts, 1)} s), training ${cell(seconds.training, 1)} s: ${outcome}`);
       onRound(report);
     },

@@ -10,7 +10,7 @@ const shownMetrics = [['policyKl', 'KL'], ['clipFraction', 'clip'], ['entropy', 
 export function roundJson(report: RoundReport): Record<string, unknown> {
   const { batch } = report;
   return {
-    round: report.round, round_id: report.roundId, state: report.state, version: report.version,
+    round: report.round, round_id: report.roundId, state: report.state, reason: report.reason, version: report.version,
     reward: finite(batch.meanReward), success_rate: finite(batch.successRate), rollouts: batch.rollouts, failed: batch.failed, timed_out: batch.timedOut,
     val: report.validation?.meanReward ?? null, val_success_rate: report.validation?.successRate ?? null,
     seconds: report.seconds, metrics: report.metrics,

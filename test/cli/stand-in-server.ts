@@ -74,10 +74,11 @@ export async function startStandIn(options: { adminKey?: string } = {}): Promise
 
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://h').pathname;
-    void answer(request.method ?? 'GET', path, request).then((reply) => {
-      const [status, body] = reply ?? [404, problem(`Nothing answers ${request.method} ${path}.`)];
+    const respond = async () => {
+      const [status, body] = await answer(request.method ?? 'GET', path, request) ?? [404, problem(`Nothing answers ${request.method} ${path}.`)];
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    });
+    };
+    void respond();
   });
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const { port } = server.address() as AddressInfo; // a TCP server has no other kind of address
@@ -91,7 +92,7 @@ export async function startStandIn(options: { adminKey?: string } = {}): Promise
 }
 
 function addReward(rollout: StandInRollout, body: Record<string, unknown>, source: string): void {
-  const name = String(body['name'] ?? 'reward');
+  const name = typeof body['name'] === 'string' ? body['name'] : 'reward';
   const others = rollout.rewards.filter((reward) => reward.name !== name);
   rollout.rewards.splice(0, Infinity, ...others, { name, kind: body['kind'] === 'intermediate' ? 'intermediate' : 'outcome', value: Number(body['value']), source });
 }

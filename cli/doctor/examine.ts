@@ -1,0 +1,90 @@
+/** What the doctor looks at, in order. */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { eq } from 'drizzle-orm';
+import type { Config, EmbeddedBackendConfig } from '../../config/schema.ts';
+import { startEngine } from '../../engine/client.ts';
+import type { Model } from '../../model/model.ts';
+import { openModel } from '../../model/open.ts';
+import { OpenAIBackend } from '../../proxy/backends/openai.ts';
+import { databaseFileName, openDatabase } from '../../store/open.ts';
+import { currentVersion, findPolicy } from '../../store/policies.ts';
+import { meta } from '../../store/schema.ts';
+import type { PolicyVersion } from '../../trainer/policy.ts';
+import { RunError } from '../failure.ts';
+import { measureAgreement } from './agreement.ts';
+import { type Check, check } from './check.ts';
+import { describeModel, describeTemplate, roundTrip } from './text.ts';
+import { versions } from './versions.ts';
+
+/** Largest |Δ log-prob| between engine and trainer that float32 arithmetic explains. */
+const agreementLimit = 1e-3;
+
+/** How much the agreement is measured on. */
+export interface Sampling {
+  readonly samples: number;
+  /** Longest completion, in tokens. */
+  readonly tokens: number;
+}
+
+/** Checks as they end; a model that cannot be opened is thrown. */
+export async function* examine(config: Config, sampling: Sampling): AsyncGenerator<Check> {
+  yield await check('versions', versions);
+  if (config.backend.kind === 'openai') {
+    const backend = new OpenAIBackend(config.backend);
+    yield await check('upstream', async () => {
+      await backend.probe();
+      const health = await backend.health();
+      if (!health.ok) throw new RunError(health.detail);
+      return `${health.detail}; ${backend.capabilities().exact ? 'gives token ids' : 'gives no token ids: its calls are recorded as inexact and not trained on'}`;
+    });
+    await backend.close();
+    return;
+  }
+  yield* examineEmbedded(config, config.backend, sampling);
+}
+
+async function* examineEmbedded(config: Config, backend: EmbeddedBackendConfig, sampling: Sampling): AsyncGenerator<Check> {
+  const model = await openModel(backend.model, { name: backend.name, chatTemplatePath: backend.chatTemplate });
+  try {
+    yield await check('model', () => describeModel(model));
+    yield await check('tokenizer', () => roundTrip(model.tokenizer));
+    yield await check('template', () => describeTemplate(model));
+    let version: PolicyVersion = { version: 0, kind: 'base', directory: null };
+    yield await check('data', () => {
+      version = servedVersion(config.dataDir, model.fingerprint);
+      return `${resolve(config.dataDir)}, version ${version.version} (${version.kind}) is current`;
+    });
+    yield await check('agreement', async () => {
+      const { tokens, maxAbsolute, meanAbsolute } = await agreement(config, backend, model, version, sampling);
+      const found = `engine and trainer differ by at most ${maxAbsolute.toExponential(2)} (mean ${meanAbsolute.toExponential(2)}) in the log-probs of ${tokens} tokens of version ${version.version}`;
+      if (!(maxAbsolute <= agreementLimit)) throw new RunError(`${found}; the limit is ${agreementLimit}`);
+      return found;
+    });
+  } finally {
+    model.weights.close();
+  }
+}
+
+async function agreement(config: Config, backend: EmbeddedBackendConfig, model: Model, version: PolicyVersion, { samples, tokens }: Sampling) {
+  const cacheDir = join(resolve(config.dataDir), 'cache');
+  const { maxContext, maxRows, maxQueue, threads, swap } = backend;
+  const engine = await startEngine({ model: backend.model, cacheDir, maxContext, maxRows, maxQueue, threads, swap, adapterTargets: config.trainer.lora.targets });
+  try {
+    if (version.kind !== 'base' && version.directory !== null) await engine.loadPolicy({ version: version.version, kind: version.kind, directory: version.directory });
+    return await measureAgreement({ engine, model, version, trainer: config.trainer, cacheDir, samples, maxTokens: tokens });
+  } finally {
+    await engine.close();
+  }
+}
+
+/** The version that a server on this data directory would serve; the base model where there is none yet. */
+function servedVersion(dataDir: string, fingerprint: string): PolicyVersion {
+  if (!existsSync(join(dataDir, databaseFileName))) return { version: 0, kind: 'base', directory: null };
+  using db = openDatabase(dataDir, { readonly: true });
+  const bound = db.orm.select().from(meta).where(eq(meta.key, 'model')).get()?.value;
+  if (bound !== undefined && bound !== fingerprint) throw new RunError(`${resolve(dataDir)} was made with another base model.`);
+  const version = currentVersion(db);
+  const policy = findPolicy(db, version);
+  return { version, kind: policy?.kind ?? 'base', directory: policy?.directory ? join(resolve(dataDir), policy.directory) : null };
+}
