@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { count } from 'drizzle-orm';
+import { count } from '../store/drizzle.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { exportSteps } from '../store/export.ts';
@@ -31,6 +31,9 @@ interface DemoOptions {
   readonly exit?: boolean;
   readonly json?: boolean;
 }
+
+/** Enough to learn from in two minutes on two cores; each rollout is a process of its own. */
+const schedule = { group: 8, tasksPerRound: 16, parallel: 8, seed: 0 };
 
 /** What the demo promises: success rates on the held-out tasks before and after training. */
 const promised = { before: 0.5, after: 0.9 };
@@ -95,7 +98,7 @@ function planOf(example: string, options: DemoOptions): Omit<TrainPlan, 'model'>
     },
     trainTasks: readTasks(join(example, 'tasks', 'train.jsonl')),
     valTasks: readTasks(join(example, 'tasks', 'val.jsonl')),
-    rounds: options.rounds, group: 8, parallel: 8, tasksPerRound: 16, seed: 0,
+    ...schedule, rounds: options.rounds,
     valEvery: options.rounds, valSamples: 1, untilVal: null,
   };
 }

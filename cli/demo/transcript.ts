@@ -7,8 +7,8 @@ interface Message {
   readonly tool_calls?: readonly { readonly function: { readonly name: string; readonly arguments: string } }[];
 }
 
-/** One line for each message: what the last call was asked, and what it answered. */
-export function transcript(steps: readonly ExportedStep[]): string[] {
+/** One line for each message: what the last call was asked, and what it answered. For agents that do not stream. */
+export function transcript(steps: readonly Pick<ExportedStep, 'request' | 'response' | 'choice'>[]): string[] {
   const last = steps.at(-1);
   if (!last?.request || !last.response) return ['(no call was recorded)'];
   // Both are the chat bodies that this server itself has read and written.

@@ -1,7 +1,7 @@
 /** What the doctor looks at, in order. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { eq } from 'drizzle-orm';
+import { eq } from '../../store/drizzle.ts';
 import type { Config, EmbeddedBackendConfig } from '../../config/schema.ts';
 import { startEngine } from '../../engine/client.ts';
 import type { Model } from '../../model/model.ts';

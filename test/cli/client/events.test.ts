@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { type ServerEvent, serverEvents } from '../../../cli/client/events.ts';
 
 async function parse(bytes: Uint8Array, cuts: readonly number[]): Promise<ServerEvent[]> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Tail } from '../../../cli/runner/tail.ts';
 
 test('the tail is the end of the text, whatever the chunks, and never half a character', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { UsageError } from '../../../cli/failure.ts';
 import { splitWords } from '../../../cli/runner/words.ts';
 
