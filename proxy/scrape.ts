@@ -1,5 +1,5 @@
 /** GET /metrics: counters as they stand, gauges as they are now. */
-import { sql } from 'drizzle-orm';
+import { sql } from '../store/drizzle.ts';
 import type { Database } from '../store/open.ts';
 import { listRounds } from '../store/rounds.ts';
 import { rounds, roundStates } from '../store/schema.ts';

@@ -1,5 +1,5 @@
 /** What a training round chooses from: ended calls with the facts of their rollouts. The choosing is the trainer's. */
-import { and, desc, eq, exists, inArray, isNull, ne, or, sql } from 'drizzle-orm';
+import { and, desc, eq, exists, inArray, isNull, ne, or, sql } from './drizzle.ts';
 import { decodeIds, decodeLogprobs } from './codec.ts';
 import type { Database } from './open.ts';
 import { rollouts, rounds, roundSteps, steps, type SamplingParams, type VersionSpan } from './schema.ts';

@@ -1,5 +1,5 @@
 /** Things that happened, for people and rules: `kind` is a dotted name (`attempt.timed_out`), `data` is JSON. */
-import { and, asc, eq, gt } from 'drizzle-orm';
+import { and, asc, eq, gt } from './drizzle.ts';
 import type { Database } from './open.ts';
 import { defaultPageSize, toPage, type Page } from './page.ts';
 import { events } from './schema.ts';

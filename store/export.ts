@@ -1,5 +1,5 @@
 /** Steps as plain objects for JSONL, in insertion order, a page at a time. */
-import { and, asc, eq, exists, gt, gte, inArray, isNull, sql } from 'drizzle-orm';
+import { and, asc, eq, exists, gt, gte, inArray, isNull, sql } from './drizzle.ts';
 import type { Database } from './open.ts';
 import { liveRewards, type Reward } from './rewards.ts';
 import type { RolloutMode } from './rollouts.ts';

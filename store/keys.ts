@@ -1,6 +1,6 @@
 /** API keys. The secret is given out once and stored as SHA-256. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { desc, eq, sql } from 'drizzle-orm';
+import { desc, eq, sql } from './drizzle.ts';
 import { StoreError } from './errors.ts';
 import { newId } from './ids.ts';
 import type { Database } from './open.ts';

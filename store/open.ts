@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
+import { drizzle, type BetterSQLite3Database } from './drizzle.ts';
 import { StoreError, toStoreError, type StoreErrorCode } from './errors.ts';
 import { migrate, requireCurrentSchema } from './migrate.ts';
 import * as schema from './schema.ts';

@@ -1,6 +1,6 @@
 /** Cursor pages. Lists are in insertion order (rowid), so a cursor stays valid and nothing repeats while rows are added. */
-import { sql, type SQL } from 'drizzle-orm';
-import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
+import { sql, type SQL } from './drizzle.ts';
+import type { SQLiteColumn, SQLiteTable } from './drizzle.ts';
 import { StoreError } from './errors.ts';
 import type { Database } from './open.ts';
 

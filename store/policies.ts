@@ -1,7 +1,7 @@
 /** Policy versions and which one is current. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { and, asc, desc, eq, isNull, ne, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, isNull, ne, sql } from './drizzle.ts';
 import { StoreError } from './errors.ts';
 import type { Database } from './open.ts';
 import { meta, policies, promotions, rounds, roundSteps, type policyKinds } from './schema.ts';

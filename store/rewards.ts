@@ -1,5 +1,5 @@
 /** Rewards: the newest under one (target, name) is live, the earlier ones are history. A reward never changes a step. */
-import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, sql } from './drizzle.ts';
 import { StoreError } from './errors.ts';
 import type { Database } from './open.ts';
 import { rewards, rollouts, steps, type rewardKinds } from './schema.ts';

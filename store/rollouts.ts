@@ -1,5 +1,5 @@
 /** Rollouts and their attempts. */
-import { and, desc, eq, inArray, sql } from 'drizzle-orm';
+import { and, desc, eq, inArray, sql } from './drizzle.ts';
 import { StoreError } from './errors.ts';
 import { newId } from './ids.ts';
 import type { Database } from './open.ts';

@@ -1,5 +1,5 @@
 /** Training rounds: requested by the proxy or the CLI, claimed and moved on by the trainer. */
-import { and, asc, desc, eq, gt, isNotNull, isNull, lt, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, isNotNull, isNull, lt, sql } from './drizzle.ts';
 import { StoreError } from './errors.ts';
 import type { Database } from './open.ts';
 import { defaultPageSize, type Page, type PageOptions, toPage } from './page.ts';

@@ -4,8 +4,8 @@
  * Conventions: times are unix milliseconds; token ids are int32 little-endian blobs; log-probs are float32 little-endian
  * blobs; request and response bodies are zstd-compressed UTF-8 JSON.
  */
-import { sql } from 'drizzle-orm';
-import { blob, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
+import { sql } from './drizzle.ts';
+import { blob, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from './drizzle.ts';
 
 export const rolloutModes = ['train', 'val', 'live'] as const;
 export const rolloutStates = ['running', 'succeeded', 'failed', 'timed_out', 'cancelled'] as const;

@@ -1,5 +1,5 @@
 /** Steps as they are read: one policy call's choice, decoded. Writing them is `step-writes.ts`. */
-import { and, asc, eq, getTableColumns, isNotNull, isNull, sql } from 'drizzle-orm';
+import { and, asc, eq, getTableColumns, isNotNull, isNull, sql } from './drizzle.ts';
 import { decodeIds, decodeLogprobs, decompressBody } from './codec.ts';
 import type { Database } from './open.ts';
 import { defaultPageSize, pageOrder, pageStart, toPage, type Page, type PageOptions } from './page.ts';

@@ -1,0 +1,18 @@
+/**
+ * drizzle-orm, loaded as CommonJS: its several hundred ES modules take three times the memory and the start-up time of the same code
+ * required, in every process and thread that opens the store. The types are the package's own.
+ */
+import { createRequire } from 'node:module';
+
+const load = createRequire(import.meta.url);
+const core = load('drizzle-orm') as typeof import('drizzle-orm');
+const driver = load('drizzle-orm/better-sqlite3') as typeof import('drizzle-orm/better-sqlite3');
+const columns = load('drizzle-orm/sqlite-core') as typeof import('drizzle-orm/sqlite-core');
+
+export const { and, asc, count, desc, eq, exists, getTableColumns, gt, gte, inArray, isNotNull, isNull, lt, ne, or, sql } = core;
+export const { drizzle } = driver;
+export const { blob, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } = columns;
+
+export type { SQL } from 'drizzle-orm';
+export type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
+export type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
