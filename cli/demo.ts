@@ -59,10 +59,10 @@ async function demo(options: DemoOptions): Promise<void> {
   using interruption = onInterrupt();
   using groups = new ProcessGroups();
   say(`Starting the server: model ${config.backend.kind === 'embedded' ? config.backend.model : ''}`);
-  const server = await startServerProcess(config, interruption.signal);
+  const progress = new Progress();
+  const server = await startServerProcess(config, interruption.signal, (line) => progress.line(line));
   try {
     say(`An agent that knows nothing of this project runs against ${server.facts.url}; its policy is version ${server.facts.version}.\n`);
-    const progress = new Progress();
     const result = await trainLoop(new AdminClient(server.connection), groups, { ...plan, model: server.facts.model }, progressObserver(progress, () => {}), interruption.signal);
     progress.clear();
     const outcome = recordedOutcome(config.dataDir, result, (performance.now() - started) / 1000, say);

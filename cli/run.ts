@@ -34,10 +34,10 @@ async function run(words: readonly string[], options: RunOptions): Promise<void>
   const agent = agentOf(words, options);
   using interruption = onInterrupt();
   using groups = new ProcessGroups();
-  await using target = await openTarget(options, interruption.signal);
+  const progress = new Progress();
+  await using target = await openTarget(options, interruption.signal, (line) => progress.line(line));
   const client = new AdminClient(target.connection);
   const model = await client.servedModel();
-  const progress = new Progress();
   let problem: RolloutResult | null = null;
   const results = await runBatch({ client, groups, agent, model }, { tasks, mode: options.mode, group: options.group, parallel: options.parallel }, interruption.signal, (result, done, total) => {
     if (options.json) process.stdout.write(`${JSON.stringify(rolloutJson(result))}\n`);

@@ -44,9 +44,9 @@ async function train(words: readonly string[], options: TrainOptions): Promise<v
   const plan = planOf(words, options);
   using interruption = onInterrupt();
   using groups = new ProcessGroups();
-  await using target = await openTarget(options, interruption.signal);
-  const client = new AdminClient(target.connection);
   const progress = new Progress();
+  await using target = await openTarget(options, interruption.signal, (line) => progress.line(line));
+  const client = new AdminClient(target.connection);
   const observer = progressObserver(progress, (report) => {
     if (options.json) process.stdout.write(`${JSON.stringify(roundJson(report))}\n`);
   });

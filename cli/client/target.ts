@@ -19,10 +19,10 @@ export interface Target extends AsyncDisposable {
 }
 
 /** With --config, --model or --upstream and no --url, a server is started for the length of the command, on a free port unless told. */
-export async function openTarget(options: TargetOptions, signal: AbortSignal): Promise<Target> {
+export async function openTarget(options: TargetOptions, signal: AbortSignal, log: (line: string) => void): Promise<Target> {
   const startsOwn = options.config !== undefined || options.model !== undefined || options.upstream !== undefined;
   if (!startsOwn) return { connection: connectionOf(options), [Symbol.asyncDispose]: () => Promise.resolve() };
   if (options.url !== undefined) throw new UsageError('Give either --url of a running server, or --config, --model or --upstream to start one, not both.');
-  const server = await startServerProcess(configurationOf(options, { port: 0 }), signal);
+  const server = await startServerProcess(configurationOf(options, { port: 0 }), signal, log);
   return { connection: server.connection, [Symbol.asyncDispose]: () => server.stop() };
 }

@@ -1,6 +1,7 @@
 /** Starts a server as a process of its own, for the length of a command. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import type { Config } from '../../config/schema.ts';
 import { ownConnection } from '../client/connection.ts';
 import type { Connection } from '../client/http.ts';
@@ -19,13 +20,15 @@ const stopTimeoutMs = 15_000;
 
 /**
  * Its own session, so that Ctrl-C in the terminal reaches the command first, which ends its rollouts and then the server. When the
- * command dies, the channel closes and the server ends by itself. Its log goes to stderr.
+ * command dies, the channel closes and the server ends by itself.
+ * @param log is given each line that the server, or its trainer, writes
  */
-export async function startServerProcess(config: Config, signal: AbortSignal): Promise<ServerProcess> {
+export async function startServerProcess(config: Config, signal: AbortSignal, log: (line: string) => void): Promise<ServerProcess> {
   signal.throwIfAborted();
   const connect = (url: string) => ownConnection(config, url);
   connect(''); // a missing admin key is better said before the model is loaded
-  const child = fork(cliModule('server/process'), { stdio: ['ignore', 2, 2, 'ipc'], detached: true, serialization: 'advanced' });
+  const child = fork(cliModule('server/process'), { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true, serialization: 'advanced' });
+  for (const output of [child.stdout, child.stderr]) if (output) createInterface({ input: output }).on('line', log);
   const exited = once(child, 'exit');
   const send = (message: ToServer) => { child.send(message); };
   const answer = new Promise<FromServer>((resolve) => {

@@ -27,6 +27,9 @@ async function stop(): Promise<void> {
   process.exit();
 }
 
+// A parent that died reads no log; that must not keep this process from ending in order.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
 process.on('message', (message: ToServer) => { // server/child.ts sends nothing else
   void (message.type === 'start' ? start(message.config) : stop());
 });
