@@ -24,7 +24,7 @@ function sentence(load: () => unknown): string {
     assert.ok(!error.message.includes('\n'), 'one line');
     return error.message;
   }
-  assert.fail('the configuration was accepted');
+  return assert.fail('the configuration was accepted');
 }
 
 const embedded = { backend: { kind: 'embedded', model: 'm' } };
