@@ -3,11 +3,14 @@
  * required, in every process and thread that opens the store. The types are the package's own.
  */
 import { createRequire } from 'node:module';
+import type * as Core from 'drizzle-orm';
+import type * as Driver from 'drizzle-orm/better-sqlite3';
+import type * as Columns from 'drizzle-orm/sqlite-core';
 
 const load = createRequire(import.meta.url);
-const core = load('drizzle-orm') as typeof import('drizzle-orm');
-const driver = load('drizzle-orm/better-sqlite3') as typeof import('drizzle-orm/better-sqlite3');
-const columns = load('drizzle-orm/sqlite-core') as typeof import('drizzle-orm/sqlite-core');
+const core = load('drizzle-orm') as typeof Core;
+const driver = load('drizzle-orm/better-sqlite3') as typeof Driver;
+const columns = load('drizzle-orm/sqlite-core') as typeof Columns;
 
 export const { and, asc, count, desc, eq, exists, getTableColumns, gt, gte, inArray, isNotNull, isNull, lt, ne, or, sql } = core;
 export const { drizzle } = driver;
