@@ -63,9 +63,9 @@ function applyFlags(tree: ConfigTree, options: Omit<ConfigOptions, 'port'> & { r
   }
 }
 
-/** A flag changes the backend of its own kind and replaces one of another kind. */
+/** A flag changes the backend of its own kind (or of none, as `--set backend.threads=1` makes it) and replaces one of another kind. */
 function ofKind(backend: unknown, kind: string): ConfigTree {
-  return isTree(backend) && backend['kind'] === kind ? backend : { kind };
+  return isTree(backend) && (backend['kind'] ?? kind) === kind ? { ...backend, kind } : { kind };
 }
 
 function section(tree: ConfigTree, key: string): ConfigTree {

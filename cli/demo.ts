@@ -33,7 +33,7 @@ interface DemoOptions {
 }
 
 /** Enough to learn from in two minutes on two cores; each rollout is a process of its own. */
-const schedule = { group: 8, tasksPerRound: 16, parallel: 8, seed: 0 };
+const schedule = { group: 4, tasksPerRound: 32, parallel: 8, seed: 0 };
 
 /** What the demo promises: success rates on the held-out tasks before and after training. */
 const promised = { before: 0.5, after: 0.9 };

@@ -66,7 +66,10 @@ export const trainerSchema = z.strictObject({
     weightDecay: z.number().nonnegative().default(0).describe('Decoupled weight decay.'),
     maxGradNorm: z.number().positive().default(1).describe('Gradients are scaled down to this global norm.'),
     warmupSteps: z.number().int().nonnegative().default(0).describe('Optimizer steps over which the learning rate rises from 0.'),
-  }).prefault({}).describe('AdamW (arXiv 1711.05101) with global-norm clipping.'),
+    schedule: z.enum(['constant', 'linear', 'cosine']).default('constant').describe('How the step size goes on after warm-up: as it is, or down to a tenth, where it stays.'),
+    totalSteps: positive.optional().describe('Updates, over all rounds, in which a linear or cosine schedule goes down; both need it.'),
+  }).refine((optimizer) => optimizer.schedule === 'constant' || optimizer.totalSteps !== undefined, { path: ['totalSteps'], error: 'a linear or cosine schedule needs to know over how many updates it goes down' })
+    .prefault({}).describe('AdamW (arXiv 1711.05101) with global-norm clipping.'),
   epochs: positive.default(1).describe('Passes over a round\'s steps.'),
   minibatches: positive.default(1).describe('Optimizer steps in a pass.'),
   tokensPerMicroBatch: positive.default(4096).describe('Padded tokens in one forward and backward.'),

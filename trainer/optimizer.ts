@@ -112,9 +112,18 @@ export function constantWithWarmup(step: number, warmupSteps: number): number {
 /** Linear warm-up from 0, then half a cosine down to 0 at `totalSteps`. */
 export function cosineWithWarmup(step: number, warmupSteps: number, totalSteps: number): number {
   if (step < warmupSteps) return step / Math.max(1, warmupSteps);
-  const progress = (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps);
+  const progress = Math.min(1, (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps));
   return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress)));
 }
+
+/** Linear warm-up from 0, then a straight line down to 0 at `totalSteps`. */
+export function linearWithWarmup(step: number, warmupSteps: number, totalSteps: number): number {
+  if (step < warmupSteps) return step / Math.max(1, warmupSteps);
+  return Math.max(0, (totalSteps - step) / Math.max(1, totalSteps - warmupSteps));
+}
+
+/** Learning-rate factors by name, as transformers' `get_scheduler` has them. Each is of the update's number, from 0. */
+export const schedules = { constant: constantWithWarmup, linear: linearWithWarmup, cosine: cosineWithWarmup };
 
 /** The sum of gradients over micro-batches: adds `gradients` into `total` in place; an empty total takes them over. */
 export function accumulate(total: Map<string, Float32Array>, gradients: Gradients): void {

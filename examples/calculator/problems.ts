@@ -58,38 +58,37 @@ const wordings: Readonly<Record<Kind, readonly string[]>> = {
   ],
 };
 
-function numbers(kind: Kind, random: () => number): { a: number; b: number; c: number; expression: string; answer: number } {
-  const c = between(random, 3, 60);
-  switch (kind) {
-    case 'sum': {
-      const a = between(random, 12, 980), b = between(random, 12, 980);
-      return { a, b, c, expression: `${a}+${b}`, answer: a + b };
-    }
-    case 'difference': {
-      const b = between(random, 12, 480), a = b + between(random, 12, 500);
-      return { a, b, c, expression: `${a}-${b}`, answer: a - b };
-    }
-    case 'product': {
-      const a = between(random, 6, 60), b = between(random, 6, 90);
-      return { a, b, c, expression: `${a}*${b}`, answer: a * b };
-    }
-    case 'product-sum': {
-      const a = between(random, 4, 40), b = between(random, 6, 60);
-      return { a, b, c, expression: `${a}*${b}+${c}`, answer: a * b + c };
-    }
-    case 'sum-difference': {
-      const a = between(random, 70, 600), b = between(random, 12, 300);
-      return { a, b, c, expression: `${a}+${b}-${c}`, answer: a + b - c };
-    }
-  }
-}
+interface Numbers { readonly a: number; readonly b: number; readonly c: number; readonly expression: string; readonly answer: number }
+
+const numbers: Readonly<Record<Kind, (random: () => number, c: number) => Numbers>> = {
+  sum(random, c) {
+    const a = between(random, 12, 480), b = between(random, 12, 480);
+    return { a, b, c, expression: `${a}+${b}`, answer: a + b };
+  },
+  difference(random, c) {
+    const b = between(random, 12, 240), a = b + between(random, 12, 240);
+    return { a, b, c, expression: `${a}-${b}`, answer: a - b };
+  },
+  product(random, c) {
+    const a = between(random, 6, 60), b = between(random, 6, 90);
+    return { a, b, c, expression: `${a}*${b}`, answer: a * b };
+  },
+  'product-sum'(random, c) {
+    const a = between(random, 4, 40), b = between(random, 6, 60);
+    return { a, b, c, expression: `${a}*${b}+${c}`, answer: a * b + c };
+  },
+  'sum-difference'(random, c) {
+    const a = between(random, 70, 600), b = between(random, 12, 300);
+    return { a, b, c, expression: `${a}+${b}-${c}`, answer: a + b - c };
+  },
+};
 
 const kinds: readonly Kind[] = ['sum', 'difference', 'product', 'product-sum', 'sum-difference'];
 
 /** One problem. The same stream of random numbers gives the same problems. */
 export function drawProblem(random: () => number): Problem {
   const kind = pick(random, kinds);
-  const { a, b, c, expression, answer } = numbers(kind, random);
+  const { a, b, c, expression, answer } = numbers[kind](random, between(random, 3, 60));
   const name = pick(random, names);
   const other = pick(random, names.filter((candidate) => candidate !== name));
   const words: Record<string, string> = {

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Tensor } from '../../model/model.ts';
 import { readSafetensors } from '../../model/weights/safetensors.ts';
-import { accumulate, AdamW, clipByGlobalNorm, constantWithWarmup, cosineWithWarmup } from '../../trainer/optimizer.ts';
+import { accumulate, AdamW, clipByGlobalNorm, schedules } from '../../trainer/optimizer.ts';
 import { assertClose, goldenText, goldenPath } from './golden.ts';
 
 interface Run {
   readonly config: {
     readonly steps: number; readonly lr: number; readonly betas: readonly [number, number]; readonly eps: number; readonly weight_decay: number;
-    readonly max_grad_norm: number | null; readonly schedule: string; readonly warmup_steps: number; readonly total_steps: number;
+    readonly max_grad_norm: number | null; readonly schedule: keyof typeof schedules; readonly warmup_steps: number; readonly total_steps: number;
   };
   readonly lr: readonly number[];
   readonly grad_norm_before_clip: readonly number[];
@@ -37,8 +37,8 @@ for (const [name, run] of Object.entries(pure)) {
 
 await test('schedules follow transformers', () => {
   for (const { config, lr } of Object.values(pure)) {
-    const factor = { cosine: cosineWithWarmup, constant: constantWithWarmup }[config.schedule];
-    if (factor) assertClose(lr.map((_, step) => config.lr * factor(step, config.warmup_steps, config.total_steps)), lr, { relative: 1e-12 }, config.schedule);
+    const factor = schedules[config.schedule];
+    assertClose(lr.map((_, step) => config.lr * factor(step, config.warmup_steps, config.total_steps)), lr, { relative: 1e-12 }, config.schedule);
   }
 });
 
