@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json, text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -28,14 +28,13 @@ test('the agent works on a server that has never heard of this project', async (
     { role: 'assistant', content: null, tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'calculator', arguments: '{"expression": "12+30"}' } }] },
     { role: 'assistant', content: '42' },
   ];
-  const server = createServer((request, response) => {
-    void json(request).then((body) => {
-      const message = answers[seen.push({ request, body: body as Asked }) - 1]; // what the openai package sends
-      response.setHeader('content-type', 'application/json').end(JSON.stringify({
-        id: 'chatcmpl-1', object: 'chat.completion', created: 0, model: 'gpt', choices: [{ index: 0, message, finish_reason: message?.content ? 'stop' : 'tool_calls' }],
-      }));
-    });
-  }).listen(0, '127.0.0.1');
+  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const message = answers[seen.push({ request, body: await json(request) as Asked }) - 1]; // what the openai package sends
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({
+      id: 'chatcmpl-1', object: 'chat.completion', created: 0, model: 'gpt', choices: [{ index: 0, message, finish_reason: message?.content ? 'stop' : 'tool_calls' }],
+    }));
+  };
+  const server = createServer((request, response) => { void respond(request, response); }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo; // it listens on TCP
   const printed = await run('agent.mjs', { question: 'Ben has 12 pens and buys 30 more. How many pens does he have?' }, {
