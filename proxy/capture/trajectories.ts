@@ -53,8 +53,9 @@ export class Trajectories {
     return starting;
   }
 
+  /** A rollout that was just created. Its row is readable before its writer says so: a call that read it meanwhile counts on. */
   started({ rollout, attempt }: StartedRollout): Trajectory {
-    return this.#remember(rollout, attempt, new PrefixIndex(), 0);
+    return this.#known.get(rollout.id) ?? this.#remember(rollout, attempt, new PrefixIndex(), 0);
   }
 
   /** After a rollout ended or another attempt began: the next call reads it anew. */
