@@ -143,12 +143,12 @@ function requirePromise({ before, after }: Outcome): void {
 }
 
 function whatToTry(url: string, model: string, data: string): string {
-  const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'Ben has 12 pens and buys 30 more. How many pens does he have?' }] });
+  const task = JSON.stringify({ question: 'Ben has 12 pens and buys 30 more. How many pens does he have?' });
   return [
     '', `The server goes on at ${url} (Ctrl-C ends it). Try:`,
-    `  curl ${url}/v1/chat/completions -H 'content-type: application/json' -d '${body}'`,
+    `  echo '${task}' | OPENAI_BASE_URL=${url}/v1 OPENAI_API_KEY=any OPENAI_MODEL=${model} node examples/calculator/agent.mjs`,
     `  curl ${url}/metrics`,
-    `  npx fulgurite policies --url ${url}`,
-    `  npx fulgurite export --data ${data} | head -1`, '',
+    `  npm run fulgurite -- policies --url ${url}`,
+    `  npm run --silent fulgurite -- export --data ${data} | head -1`, '',
   ].join('\n');
 }
