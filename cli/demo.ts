@@ -143,7 +143,7 @@ function requirePromise({ before, after }: Outcome): void {
 }
 
 function whatToTry(url: string, model: string, data: string): string {
-  const task = JSON.stringify({ question: 'Ben has 12 pens and buys 30 more. How many pens does he have?' });
+  const task = JSON.stringify({ question: 'Ben has 12 pens and buys 30 more. How many pens does Ben have?' });
   return [
     '', `The server goes on at ${url} (Ctrl-C ends it). Try:`,
     `  echo '${task}' | OPENAI_BASE_URL=${url}/v1 OPENAI_API_KEY=any OPENAI_MODEL=${model} node examples/calculator/agent.mjs`,

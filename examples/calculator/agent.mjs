@@ -5,7 +5,7 @@
  *   OPENAI_BASE_URL, OPENAI_API_KEY   where the model is (read by the package itself)
  *   OPENAI_MODEL                      which model to ask for
  *
- *   echo '{"question": "Ben has 12 pens and buys 30 more. How many pens does he have?"}' | node agent.mjs
+ *   echo '{"question": "Ben has 12 pens and buys 30 more. How many pens does Ben have?"}' | node agent.mjs
  */
 import { text } from 'node:stream/consumers';
 import OpenAI from 'openai';

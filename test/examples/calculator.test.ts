@@ -37,7 +37,7 @@ test('the agent works on a server that has never heard of this project', async (
   const server = createServer((request, response) => { void respond(request, response); }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo; // it listens on TCP
-  const printed = await run('agent.mjs', { question: 'Ben has 12 pens and buys 30 more. How many pens does he have?' }, {
+  const printed = await run('agent.mjs', { question: 'Ben has 12 pens and buys 30 more. How many pens does Ben have?' }, {
     OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`, OPENAI_API_KEY: 'any',
   });
   server.close();
