@@ -50,8 +50,6 @@ export const rewardSchema = z.strictObject({
 });
 
 export type RewardBody = z.infer<typeof rewardSchema>;
-export type CreateRolloutBody = z.infer<typeof createRolloutSchema>;
-export type EndRolloutBody = z.infer<typeof endRolloutSchema>;
 
 /** POST /admin/rollouts answers with this (201). `base_url` is a path: put the server's address before it. */
 export interface CreatedRollout {

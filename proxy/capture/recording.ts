@@ -158,8 +158,7 @@ export class Recording {
   #settle(rows: readonly CompleteStep[]): void {
     const { metrics, trajectory } = this.#parts;
     rows.forEach((row, index) => {
-      const choice = this.#choices[index];
-      if (row.state === 'complete' && choice?.promptIds != null) trajectory.prefixes.add(row.id, choice.promptIds, Int32Array.from(choice.completionIds));
+      if (row.state === 'complete' && row.promptIds !== null) trajectory.prefixes.add(row.id, row.promptIds, row.completionIds ?? new Int32Array());
       metrics.calls.inc({ state: row.state, mode: trajectory.mode });
       if (row.quarantineReason !== null) metrics.quarantined.inc({ reason: row.quarantineReason });
       if (index === 0) metrics.tokens.inc({ kind: 'prompt' }, row.usage?.promptTokens ?? 0);

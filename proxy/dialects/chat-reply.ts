@@ -70,14 +70,14 @@ export interface ChunkChoice {
   readonly finishReason?: FinishReason | null;
 }
 
+const chunkHead = ({ id, created, model }: ReplyHeader, version: number) => ({
+  id, object: 'chat.completion.chunk', created, model, system_fingerprint: fingerprint(version),
+});
+
 /** One chunk of a stream. With `includeUsage` every chunk says `usage: null`, and `usageChunk` ends the stream. */
 export function chunk(header: ReplyHeader, version: number, choice: ChunkChoice, includeUsage: boolean): object {
   return {
-    id: header.id,
-    object: 'chat.completion.chunk',
-    created: header.created,
-    model: header.model,
-    system_fingerprint: fingerprint(version),
+    ...chunkHead(header, version),
     choices: [{
       index: choice.index,
       delta: choice.delta,
@@ -91,11 +91,7 @@ export function chunk(header: ReplyHeader, version: number, choice: ChunkChoice,
 /** The last chunk of a stream whose client asked for `stream_options.include_usage`. */
 export function usageChunk(header: ReplyHeader, version: number, counts: TokenCounts): object {
   return {
-    id: header.id,
-    object: 'chat.completion.chunk',
-    created: header.created,
-    model: header.model,
-    system_fingerprint: fingerprint(version),
+    ...chunkHead(header, version),
     choices: [],
     usage: usageObject(counts),
   };
