@@ -125,6 +125,26 @@ export function linearWithWarmup(step: number, warmupSteps: number, totalSteps: 
 /** Learning-rate factors by name, as transformers' `get_scheduler` has them. Each is of the update's number, from 0. */
 export const schedules = { constant: constantWithWarmup, linear: linearWithWarmup, cosine: cosineWithWarmup };
 
+export interface RateSchedule {
+  readonly schedule: keyof typeof schedules;
+  /** In updates, as `totalSteps`. */
+  readonly warmupSteps: number;
+  /** When a linear or cosine schedule has gone down; over all rounds. */
+  readonly totalSteps?: number | undefined;
+}
+
+/** Where a decaying schedule ends, as a share of the learning rate: rounds that come later still learn. */
+const floor = 0.1;
+
+/**
+ * What the learning rate is multiplied by for an update (from 0, counted over all rounds). Unlike transformers' schedules it is never 0, since
+ * a round of one update would publish a copy: warm-up goes from 1/(n+1) upwards, and decay ends at a tenth.
+ */
+export function learningRateFactor({ schedule, warmupSteps, totalSteps = Infinity }: RateSchedule, update: number): number {
+  const factor = schedules[schedule](update + 1, warmupSteps + 1, totalSteps + 1);
+  return update < warmupSteps ? factor : floor + (1 - floor) * factor;
+}
+
 /** The sum of gradients over micro-batches: adds `gradients` into `total` in place; an empty total takes them over. */
 export function accumulate(total: Map<string, Float32Array>, gradients: Gradients): void {
   for (const [name, gradient] of gradients) {

@@ -12,7 +12,7 @@ import { mergeSteps, planMicroBatches, type PlannedMicroBatch, type TokenInputs 
 import { TrainerError } from './error.ts';
 import { readExperience } from './experience.ts';
 import { grpoInputs } from './loss/grpo.ts';
-import { accumulate, clipByGlobalNorm, schedules } from './optimizer.ts';
+import { accumulate, clipByGlobalNorm, learningRateFactor } from './optimizer.ts';
 import type { TrainingPolicy } from './policy.ts';
 import { publishPolicy } from './publish.ts';
 import { referenceLogprobs } from './reference.ts';
@@ -113,7 +113,7 @@ async function train(context: RoundContext, set: TrainingSet, minibatches: reado
         progress.advance();
       }
       sums.gradNorm += clipByGlobalNorm(gradients, config.optimizer.maxGradNorm);
-      const learningRate = config.optimizer.learningRate * scheduleFactor(config.optimizer, optimizer.step);
+      const learningRate = config.optimizer.learningRate * learningRateFactor(config.optimizer, optimizer.step);
       optimizer.update(gradients, learningRate);
       sums.learningRate = learningRate;
       sums.updates++;
@@ -124,15 +124,6 @@ async function train(context: RoundContext, set: TrainingSet, minibatches: reado
     loss: sums.loss / sums.updates, gradNorm: sums.gradNorm / sums.updates, learningRate: sums.learningRate, updates: sums.updates,
     ratioMean, ratioMax, clipFraction, entropy, trainedTokens: statistics.tokens,
   };
-}
-
-/** Where a decaying schedule ends, as a share of the learning rate: rounds that come later still learn. */
-const floor = 0.1;
-
-/** Warm-up goes from 1/(n+1) upwards: a first update of rate 0 would publish a copy. */
-function scheduleFactor({ schedule, warmupSteps, totalSteps }: TrainerConfig['optimizer'], step: number): number {
-  const factor = schedules[schedule](step + 1, warmupSteps + 1, (totalSteps ?? Infinity) + 1);
-  return step < warmupSteps ? factor : floor + (1 - floor) * factor;
 }
 
 /** Rows and micro-batches of each minibatch. Rows whose loss is 0 whatever the policy (no advantage, no other term) are not computed. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Tensor } from '../../model/model.ts';
 import { readSafetensors } from '../../model/weights/safetensors.ts';
-import { accumulate, AdamW, clipByGlobalNorm, schedules } from '../../trainer/optimizer.ts';
+import { accumulate, AdamW, clipByGlobalNorm, learningRateFactor, schedules } from '../../trainer/optimizer.ts';
 import { assertClose, goldenText, goldenPath } from './golden.ts';
 
 interface Run {
@@ -40,6 +40,14 @@ await test('schedules follow transformers', () => {
     const factor = schedules[config.schedule];
     assertClose(lr.map((_, step) => config.lr * factor(step, config.warmup_steps, config.total_steps)), lr, { relative: 1e-12 }, config.schedule);
   }
+});
+
+await test('rounds: the rate is never 0, and a decaying one ends at a tenth', () => {
+  const factors = (schedule: keyof typeof schedules, updates: readonly number[]) => updates.map((update) => learningRateFactor({ schedule, warmupSteps: 3, totalSteps: 13 }, update));
+  const warm = [0.25, 0.5, 0.75, 1];
+  assertClose(factors('constant', [0, 1, 2, 3, 8, 100]), [...warm, 1, 1], { absolute: 1e-12 }, 'constant');
+  assertClose(factors('linear', [0, 1, 2, 3, 8, 13, 14, 100]), [...warm, 0.55, 0.1, 0.1, 0.1], { absolute: 1e-12 }, 'linear');
+  assertClose(factors('cosine', [0, 1, 2, 3, 8, 13, 14, 100]), [...warm, 0.55, 0.1, 0.1, 0.1], { absolute: 1e-12 }, 'cosine');
 });
 
 await test('saved state goes on as if never stopped', () => {
