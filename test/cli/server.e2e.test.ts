@@ -4,22 +4,14 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { writeOneCallAgent } from './one-call-agent.ts';
 import { fulgurite } from './spawn.ts';
 
 const cwd = mkdtempSync(join(tmpdir(), 'fulgurite-e2e-'));
 after(() => rmSync(cwd, { recursive: true }));
 copyFileSync(new URL('../fixtures/gguf/tiny.gguf', import.meta.url), join(cwd, 'tiny.gguf'));
 writeFileSync(join(cwd, 'tasks.jsonl'), '{"q": "ab"}\n{"q": "ba"}\n');
-writeFileSync(join(cwd, 'agent.mjs'), `
-  import { json } from 'node:stream/consumers';
-  const { q } = await json(process.stdin);
-  const answer = await fetch(process.env.OPENAI_BASE_URL + '/chat/completions', {
-    method: 'POST', headers: { authorization: 'Bearer ' + process.env.OPENAI_API_KEY, 'content-type': 'application/json' },
-    body: JSON.stringify({ model: process.env.OPENAI_MODEL, max_tokens: 8, messages: [{ role: 'user', content: q }] }),
-  });
-  if (!answer.ok) throw new Error(await answer.text());
-  console.log((await answer.json()).choices[0].message.content ?? '');
-`);
+writeOneCallAgent(join(cwd, 'agent.mjs'), 8);
 // The model knows nothing that could be rewarded: what counts here is that rewards differ, so that every round has something to learn.
 writeFileSync(join(cwd, 'reward.mjs'), 'console.log(Math.random());');
 const agent = ['--', process.execPath, 'agent.mjs'];

@@ -5,21 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { skipWithoutSmollm2, smollm2Path } from '../fixtures/smollm2/find.ts';
+import { writeOneCallAgent } from './one-call-agent.ts';
 import { fulgurite } from './spawn.ts';
 
 const cwd = mkdtempSync(join(tmpdir(), 'fulgurite-smollm2-'));
 after(() => rmSync(cwd, { recursive: true }));
 writeFileSync(join(cwd, 'tasks.jsonl'), '{"q": "Name a colour."}\n{"q": "Say hello."}\n');
-writeFileSync(join(cwd, 'agent.mjs'), `
-  import { json } from 'node:stream/consumers';
-  const { q } = await json(process.stdin);
-  const answer = await fetch(process.env.OPENAI_BASE_URL + '/chat/completions', {
-    method: 'POST', headers: { authorization: 'Bearer ' + process.env.OPENAI_API_KEY, 'content-type': 'application/json' },
-    body: JSON.stringify({ model: process.env.OPENAI_MODEL, max_tokens: 16, messages: [{ role: 'user', content: q }] }),
-  });
-  if (!answer.ok) throw new Error(await answer.text());
-  console.log((await answer.json()).choices[0].message.content);
-`);
+writeOneCallAgent(join(cwd, 'agent.mjs'), 16);
 // Short answers pay: any reward that differs between samples gives the round something to learn.
 writeFileSync(join(cwd, 'reward.mjs'), `
   import { json } from 'node:stream/consumers';
