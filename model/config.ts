@@ -73,6 +73,7 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
     headDim: raw.head_dim ?? raw.hidden_size / heads,
     rmsNormEps: raw.rms_norm_eps,
     rope: parseRope(raw, source),
+    sliding: null,
     tieWordEmbeddings: raw.tie_word_embeddings,
     maxPositions: raw.max_position_embeddings,
     bosTokenId: raw.bos_token_id ?? null,

@@ -2,10 +2,21 @@
 import type { ChatTemplate } from './chat/template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** Rotary position embedding, Llama 3's frequency scaling included (transformers `modeling_rope_utils._compute_llama3_parameters`). */
+/** Rotary position embedding: plain, with all positions divided by a factor, or with Llama 3's scaling of the slow frequencies. */
 export type RopeConfig =
   | { type: 'default'; theta: number }
+  | { type: 'linear'; theta: number; factor: number }
   | { type: 'llama3'; theta: number; factor: number; lowFreqFactor: number; highFreqFactor: number; originalMaxPositions: number };
+
+/** Attention to the last tokens only, in some of the layers. */
+export interface SlidingWindow {
+  /** How many keys a query sees, the one at its own position included. */
+  readonly window: number;
+  /** By layer: whether it slides or sees everything before it. */
+  readonly layers: readonly boolean[];
+  /** By what these layers turn query and key. */
+  readonly rope: RopeConfig;
+}
 
 /** A decoder's hyperparameters, parsed once from `config.json` (either layout) or GGUF metadata. */
 export interface ModelConfig {
@@ -19,6 +30,8 @@ export interface ModelConfig {
   readonly headDim: number;
   readonly rmsNormEps: number;
   readonly rope: RopeConfig;
+  /** Null: every layer sees everything before it. */
+  readonly sliding: SlidingWindow | null;
   readonly tieWordEmbeddings: boolean;
   readonly maxPositions: number;
   readonly bosTokenId: number | null;

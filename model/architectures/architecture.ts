@@ -1,6 +1,7 @@
 /** What a model family says about itself. One readable file a family; `index.ts` finds it by name. */
 import type { Value } from '../graph/value.ts';
 import type { ModelConfig } from '../model.ts';
+import type { RopeTable } from '../rope.ts';
 
 export interface AttentionCall {
   readonly layer: number;
@@ -9,6 +10,12 @@ export interface AttentionCall {
   /** `[N, kvHeads·headDim]`, not yet rotated. */
   readonly key: Value;
   readonly value: Value;
+  /** How many keys a query sees, the one at its own position included: those at q − window < k ≤ q. Default: all at k ≤ q. */
+  readonly window?: number;
+  /** What the scores are multiplied by. Default: headDim^−½. */
+  readonly scale?: number;
+  /** By which of the model's angles query and key turn (`ropesOf`). Default: `full`. */
+  readonly rope?: RopeTable;
 }
 
 /**

@@ -5,28 +5,34 @@ import { concat, reshape, reshapeTo, shapeOf, transpose } from '../graph/ops/lay
 import { rotary } from '../graph/ops/rotary.ts';
 import type { Value } from '../graph/value.ts';
 import type { ModelConfig } from '../model.ts';
+import type { RopeTable } from '../rope.ts';
 import type { Forward } from './architecture.ts';
 
 export interface Sequences {
   /** `[batch, time]`, right-padded: a token never sees padding, which comes after it. */
   readonly tokenIds: Value;
-  /** `[time, headDim/2]`, from `ropeTables`. */
-  readonly cos: Value;
-  readonly sin: Value;
+  /** cos and sin `[time, headDim/2]` of each of the model's rotations (`ropesOf`), from `ropeTables`. */
+  readonly rope: (table: RopeTable) => { readonly cos: Value; readonly sin: Value };
 }
 
 /** The `attention` of a `Forward` over whole sequences. */
-export function causalAttention(config: ModelConfig, { tokenIds, cos, sin }: Sequences): Forward['attention'] {
+export function causalAttention(config: ModelConfig, { tokenIds, rope }: Sequences): Forward['attention'] {
   const { heads, kvHeads, headDim } = config;
   const { graph } = tokenIds;
-  const mask = causalMask(tokenIds);
+  const masks = new Map<number | undefined, Value>();
+  const maskOf = (window: number | undefined): Value => {
+    const mask = masks.get(window) ?? causalMask(tokenIds, window);
+    masks.set(window, mask);
+    return mask;
+  };
   // [N, count·headDim] → [batch, count, time, headDim]
   const byHead = (x: Value, count: number): Value =>
     transpose(reshapeTo(x, concat([shapeOf(tokenIds), graph.integers(count, headDim)], 0), [...tokenIds.shape, count, headDim]), [0, 2, 1, 3]);
-  return ({ query, key, value }) => {
+  return ({ query, key, value, window, scale = headDim ** -0.5, rope: table = 'full' }) => {
+    const { cos, sin } = rope(table);
     const q = rotary(byHead(query, heads), cos, sin);
     const k = rotary(byHead(key, kvHeads), cos, sin);
-    const mixed = attention(q, k, byHead(value, kvHeads), mask, { scale: headDim ** -0.5 });
+    const mixed = attention(q, k, byHead(value, kvHeads), maskOf(window), { scale });
     return reshape(transpose(mixed, [0, 2, 1, 3]), [-1, heads * headDim]);
   };
 }

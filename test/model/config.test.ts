@@ -25,7 +25,7 @@ for (const [name, rope] of Object.entries(ropes)) {
 test('every key finds its place', () => {
   assert.deepEqual(parseModelConfig(base, 'm'), {
     architecture: 'llama', vocabSize: 97, hiddenSize: 32, intermediateSize: 56, layers: 2, heads: 4, kvHeads: 2, headDim: 8, rmsNormEps: 1e-5,
-    rope: { type: 'default', theta: 10000 }, tieWordEmbeddings: true, maxPositions: 128, bosTokenId: 1, eosTokenIds: [2], padTokenId: 0,
+    rope: { type: 'default', theta: 10000 }, sliding: null, tieWordEmbeddings: true, maxPositions: 128, bosTokenId: 1, eosTokenIds: [2], padTokenId: 0,
   });
 });
 

@@ -3,10 +3,10 @@ import * as ort from 'onnxruntime-node';
 import { adapterTensors, loraScale, peftName, type Adapter } from '../../model/adapter.ts';
 import { architectureOf } from '../../model/architectures/index.ts';
 import { openWeightBlob } from '../../model/graph/index.ts';
-import type { Model, Tensor, Weights } from '../../model/model.ts';
-import { ropeTables } from '../../model/rope.ts';
+import type { Model, ModelConfig, Tensor, Weights } from '../../model/model.ts';
+import { ropesOf, ropeTables } from '../../model/rope.ts';
 import type { BackwardResult, ForwardResult, Learner, LossFn, MicroBatch } from '../learner.ts';
-import { buildTrainingGraph, gradientName, perTokenName, type TensorSource } from './training-graph.ts';
+import { buildTrainingGraph, gradientName, perTokenName, ropeName, type TensorSource } from './training-graph.ts';
 import { openSession } from './session.ts';
 
 export interface EmbeddedLearnerOptions {
@@ -39,18 +39,16 @@ export async function createEmbeddedLearner(options: EmbeddedLearnerOptions): Pr
   const { config } = options.model;
   const { parameters, source, directory } = await prepare(options);
   const tensors = new Map([...parameters].map(([name, { data, shape }]) => [name, new ort.Tensor('float32', data, shape)]));
-  const rope = new Map<number, ReturnType<typeof ropeTables>>();
+  const rope = new Map<number, ReadonlyMap<string, ort.Tensor>>();
 
   const open = (loss: LossFn | null): Promise<ort.InferenceSession> => openSession(buildTrainingGraph(config, source, loss), directory, options.threads);
   let forwardSession: Promise<ort.InferenceSession> | undefined;
   let backwardSession: Promise<ort.InferenceSession> | undefined;
 
   const run = async (session: ort.InferenceSession, batch: MicroBatch): Promise<(name: string) => Float32Array> => {
-    const { cos, sin } = rope.get(batch.time) ?? ropeTables(config.rope, config.headDim, batch.time);
-    rope.set(batch.time, { cos, sin });
-    const feeds = new Map<string, ort.Tensor>([...batchTensors(batch), ...tensors]);
-    feeds.set('cos', new ort.Tensor('float32', cos, [batch.time, config.headDim / 2]));
-    feeds.set('sin', new ort.Tensor('float32', sin, [batch.time, config.headDim / 2]));
+    const angles = rope.get(batch.time) ?? ropeTensors(config, batch.time);
+    rope.set(batch.time, angles);
+    const feeds = new Map<string, ort.Tensor>([...batchTensors(batch), ...angles, ...tensors]);
     const outputs = await session.run(Object.fromEntries(session.inputNames.map((name) => [name, required(feeds, name)])));
     return (name) => floats(outputs, name);
   };
@@ -103,6 +101,15 @@ async function prepare({ model, trainable, cacheDir }: EmbeddedLearnerOptions): 
     lora: () => undefined,
   };
   return { parameters, source, directory: null };
+}
+
+/** cos and sin of the first `time` positions, by their names in the graph. */
+function ropeTensors(config: ModelConfig, time: number): ReadonlyMap<string, ort.Tensor> {
+  const shape = [time, config.headDim / 2];
+  return new Map([...ropesOf(config)].flatMap(([table, rope]) => {
+    const { cos, sin } = ropeTables(rope, config.headDim, time);
+    return [[ropeName('cos', table), new ort.Tensor('float32', cos, shape)], [ropeName('sin', table), new ort.Tensor('float32', sin, shape)]] as const;
+  }));
 }
 
 function batchTensors(batch: MicroBatch): [string, ort.Tensor][] {

@@ -4,6 +4,7 @@ import { causalAttention } from '../../model/architectures/causal-attention.ts';
 import { linear, type LoraValues } from '../../model/architectures/linear.ts';
 import { gather, Graph, gradients, reshape, tokenDistribution, type Value } from '../../model/graph/index.ts';
 import type { ModelConfig } from '../../model/model.ts';
+import type { RopeTable } from '../../model/rope.ts';
 import type { LossFn } from '../learner.ts';
 
 /** Where the tensors of a forward pass come from. */
@@ -16,28 +17,28 @@ export interface TensorSource {
 }
 
 export const gradientName = (parameter: string): string => `gradient.${parameter}`;
+export const ropeName = (wave: 'cos' | 'sin', table: RopeTable): string => `${wave}.${table}`;
 /** The prefix keeps a loss's inputs apart from the graph's own. */
 export const perTokenName = (name: string): string => `token.${name}`;
 
 /**
- * Inputs: `token_ids` int32 `[batch, time]`, `cos` and `sin` `[time, headDim/2]`, `positions` and `targets` int32 `[M]`,
+ * Inputs: `token_ids` int32 `[batch, time]`, cos and sin of each rotation `[time, headDim/2]`, `positions` and `targets` int32 `[M]`,
  * `inverse_temperature` `[M]`, the loss's per-token inputs, and the parameters by name. Outputs: `logprob` and `entropy` `[M]`,
  * and with a loss `loss` `[]` and a gradient per parameter.
  */
 export function buildTrainingGraph(config: ModelConfig, source: TensorSource, loss: LossFn | null): Graph {
   const graph = new Graph();
   const tokenIds = graph.input('token_ids', 'int32', ['batch', 'time']);
-  const cos = graph.input('cos', 'float32', ['time', config.headDim / 2]);
-  const sin = graph.input('sin', 'float32', ['time', config.headDim / 2]);
   const positions = graph.input('positions', 'int32', ['M']);
   const targets = graph.input('targets', 'int32', ['M']);
   const inverseTemperature = graph.input('inverse_temperature', 'float32', ['M']);
+  const angles = memoized((name) => graph.input(name, 'float32', ['time', config.headDim / 2]));
   const weight = memoized((name) => source.weight(graph, name));
   const forward: Forward = {
     config,
     weight,
     linear: (x, module) => linear(x, weight(`${module}.weight`), source.lora(graph, module)),
-    attention: causalAttention(config, { tokenIds, cos, sin }),
+    attention: causalAttention(config, { tokenIds, rope: (table) => ({ cos: angles(ropeName('cos', table)), sin: angles(ropeName('sin', table)) }) }),
   };
 
   const architecture = architectureOf(config);

@@ -33,7 +33,7 @@ async function logits(golden: Golden, adapter?: Adapter): Promise<Float32Array> 
       const lora = adapter?.modules.get(module);
       return linear(x, weight(`${module}.weight`), lora && adapter && { a: graph.constant(lora.a.data, lora.a.shape), b: graph.constant(lora.b.data, lora.b.shape), scale: loraScale(adapter.config) });
     },
-    attention: causalAttention(config, { tokenIds, cos: table(rope.cos), sin: table(rope.sin) }),
+    attention: causalAttention(config, { tokenIds, rope: () => ({ cos: table(rope.cos), sin: table(rope.sin) }) }),
   };
   graph.output('logits', architecture.logits(forward, architecture.hidden(forward, reshape(tokenIds, [-1]))));
   const path = join(blob.directory, `${Math.random()}.onnx`);
