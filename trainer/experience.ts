@@ -17,10 +17,12 @@ export interface TrainingStep extends BatchStep {
   readonly staleness: number;
 }
 
+/** Of each rollout: its live outcome rewards, those of its steps included. */
+export type OutcomeRewards = ReadonlyMap<string, readonly number[]>;
+
 export interface Experience {
   readonly candidates: readonly Candidate[];
-  /** Of each rollout of the candidates: its live outcome rewards, those of its steps included. */
-  readonly outcomeRewards: ReadonlyMap<string, readonly number[]>;
+  readonly outcomeRewards: OutcomeRewards;
 }
 
 /** Live traffic and training rollouts are listed apart, so that much of one does not hide the other; many more than fit, for what is left out. */

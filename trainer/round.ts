@@ -9,6 +9,7 @@ import { nextVersion } from '../store/policies.ts';
 import { insertRoundSteps, publishRound, type Round, finishRound } from '../store/rounds.ts';
 import { readExperience } from './experience.ts';
 import { publishPolicy } from './publish.ts';
+import { type LeftOut, selectSteps } from './select.ts';
 import { comparableSteps, measureMismatch, requireAgreement } from './self-test.ts';
 import { type TrainingContext, trainPolicy } from './training.ts';
 import { buildTrainingSet, type TrainingSet } from './training-set.ts';
@@ -33,10 +34,13 @@ export async function runRound(context: RoundContext, round: Round): Promise<Rou
   const { db, config, policy, baseVersion, progress } = context;
 
   progress.phase('select');
-  const set = buildTrainingSet(readExperience(db, config.maxSteps), config, baseVersion, context.seed);
-  recordRoundSteps(db, round.id, set);
-  const nothing = reasonForNothing(set);
-  if (nothing !== undefined) return finishRound(db, round.id, { state: 'empty', error: nothing, metrics: { ...set.facts, ...progress.seconds() } });
+  const experience = readExperience(db, config.maxSteps);
+  const { selected, leftOut } = selectSteps(experience.candidates, { ...config, baseVersion });
+  const set = buildTrainingSet(selected, experience.outcomeRewards, config, context.seed);
+  recordRoundSteps(db, round.id, set, leftOut);
+  const facts = { ...set.facts, leftOut: leftOut.length };
+  const nothing = reasonForNothing(facts);
+  if (nothing !== undefined) return finishRound(db, round.id, { state: 'empty', error: nothing, metrics: { ...facts, ...progress.seconds() } });
 
   progress.phase('self-test');
   const mismatch = await measureMismatch(policy.learner, comparableSteps(set.steps, baseVersion, selfTestSteps), config.tokensPerMicroBatch);
@@ -52,7 +56,7 @@ export async function runRound(context: RoundContext, round: Round): Promise<Rou
     (target) => { policy.write(target); },
   );
   const metrics = {
-    ...set.facts,
+    ...facts,
     ...trained,
     ...(mismatch ? { selfTestMean: mismatch.meanAbsolute, selfTestMax: mismatch.maxAbsolute, selfTestKl: mismatch.kl, selfTestTokens: mismatch.tokens } : {}),
     ...progress.seconds(),
@@ -69,7 +73,7 @@ export async function runRound(context: RoundContext, round: Round): Promise<Rou
   }
 }
 
-function recordRoundSteps(db: Database, roundId: number, { steps, leftOut, minibatches }: TrainingSet): void {
+function recordRoundSteps(db: Database, roundId: number, { steps, minibatches }: TrainingSet, leftOut: readonly LeftOut[]): void {
   insertRoundSteps(db, roundId, [
     ...steps.map((step) => ({
       stepId: step.id, credit: step.credit, advantage: step.advantage, weight: (step.tokenWeight * step.completionTokenIds.length) / minibatches,
@@ -79,7 +83,7 @@ function recordRoundSteps(db: Database, roundId: number, { steps, leftOut, minib
   ]);
 }
 
-function reasonForNothing({ facts }: TrainingSet): string | undefined {
+function reasonForNothing(facts: TrainingSet['facts'] & { leftOut: number }): string | undefined {
   if (facts.steps === 0) return facts.leftOut === 0 ? 'There are no new steps of training rollouts.' : `All ${facts.leftOut} new steps were left out; round_steps says why.`;
   if (facts.groupsWithSignal === 0) return `In none of the ${facts.groups} groups do the rollouts' returns differ (mean ${facts.rewardMean.toPrecision(3)}), so there is nothing to learn: use more rollouts a task, other tasks, or a finer reward.`;
   return undefined;

@@ -1,11 +1,11 @@
-/** From recorded experience to weighted training steps: select → credit → advantages → minibatches and weights. Pure. */
+/** From selected steps to weighted training steps: credit → advantages → minibatches and weights. Pure. */
 import type { TrainerConfig } from '../config/schema.ts';
 import { grpoAdvantages } from './advantage/grpo.ts';
 import { identicalCredit, rolloutReturn } from './credit/identical.ts';
-import { type Experience, toTrainingStep, type TrainingStep } from './experience.ts';
+import { type OutcomeRewards, toTrainingStep, type TrainingStep } from './experience.ts';
 import { tokenWeights } from './loss/aggregation.ts';
 import { seededRandom, shuffled } from './random.ts';
-import { type LeftOut, selectSteps } from './select.ts';
+import type { Selected } from './select.ts';
 
 export interface WeightedStep extends TrainingStep {
   /** Its share of its rollout's return. */
@@ -18,7 +18,6 @@ export interface WeightedStep extends TrainingStep {
 
 export interface TrainingSet {
   readonly steps: readonly WeightedStep[];
-  readonly leftOut: readonly LeftOut[];
   readonly minibatches: number;
   readonly facts: {
     readonly rollouts: number;
@@ -26,7 +25,6 @@ export interface TrainingSet {
     /** Groups whose rollouts differ: only they teach. */
     readonly groupsWithSignal: number;
     readonly steps: number;
-    readonly leftOut: number;
     /** Completion tokens. */
     readonly tokens: number;
     /** Over rollouts; std with ddof 1, 0 for one rollout. */
@@ -38,13 +36,13 @@ export interface TrainingSet {
 
 /**
  * A minibatch holds whole rollouts, dealt out by a seeded shuffle once for all epochs. The token weights of each minibatch sum to 1, so its loss is a
- * mean over its own tokens, calls or rollouts, as `algorithm.aggregation` says.
+ * mean over its own tokens, calls or rollouts, as `algorithm.aggregation` says. Nothing but the arguments decides the result: a round that is run again gets
+ * the same selection and rewards from its rows.
  */
-export function buildTrainingSet(experience: Experience, config: TrainerConfig, baseVersion: number, seed: number): TrainingSet {
-  const { selected, leftOut } = selectSteps(experience.candidates, { ...config, baseVersion });
+export function buildTrainingSet(selected: readonly Selected[], outcomeRewards: OutcomeRewards, config: TrainerConfig, seed: number): TrainingSet {
   const training = selected.map(toTrainingStep);
   const rolloutIds = [...new Set(training.map((step) => step.rolloutId))];
-  const rollouts = rolloutIds.map((rolloutId) => ({ rolloutId, outcomeRewards: experience.outcomeRewards.get(rolloutId) ?? [] }));
+  const rollouts = rolloutIds.map((rolloutId) => ({ rolloutId, outcomeRewards: outcomeRewards.get(rolloutId) ?? [] }));
 
   const credits = identicalCredit(training, rollouts);
   const advantages = grpoAdvantages(training.map((step, i) => ({ ...step, credit: at(credits, i) })), config.algorithm);
@@ -63,13 +61,12 @@ export function buildTrainingSet(experience: Experience, config: TrainerConfig, 
   }));
   const returns = rollouts.map(rolloutReturn);
   return {
-    steps, leftOut, minibatches,
+    steps, minibatches,
     facts: {
       rollouts: rolloutIds.length,
       groups: new Set(steps.map((step) => step.taskId)).size,
       groupsWithSignal: new Set(steps.filter((step) => step.advantage !== 0).map((step) => step.taskId)).size,
       steps: steps.length,
-      leftOut: leftOut.length,
       tokens: steps.reduce((sum, step) => sum + step.completionTokenIds.length, 0),
       rewardMean: mean(returns),
       rewardStd: returns.length < 2 ? 0 : Math.sqrt(returns.reduce((sum, value) => sum + (value - mean(returns)) ** 2, 0) / (returns.length - 1)),
