@@ -1,7 +1,9 @@
 /** The graph package's front door. Start at `graph.ts` (an example) and `op.ts` (what an operation is). */
 export { Graph, type ExternalData } from './graph.ts';
 export { gradients } from './grad.ts';
-export { encodeModel, requiredInputs } from './onnx/encode.ts';
+export { encodeModel } from './onnx/encode.ts';
+export { shareCommonSubexpressions } from './passes/common-subexpressions.ts';
+export { removeDeadNodes } from './passes/dead-nodes.ts';
 export { GraphError, type Dim, type DType, type Shape, type Value, type ValueType } from './value.ts';
 export { attention } from './ops/attention.ts';
 export { and, cast, detach, equal, greater, greaterOrEqual, less, lessOrEqual, not, where } from './ops/choose.ts';

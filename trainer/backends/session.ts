@@ -4,7 +4,7 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
-import { encodeModel, type Graph } from '../../model/graph/index.ts';
+import { encodeModel, shareCommonSubexpressions, type Graph } from '../../model/graph/index.ts';
 
 /**
  * @param directory where the graph's external data lies; the graph is written beside it. Null if it has none.
@@ -29,7 +29,7 @@ export async function openSession(graph: Graph, directory: string | null, thread
       },
     },
   };
-  const model = encodeModel(graph);
+  const model = encodeModel(shareCommonSubexpressions(graph));
   if (directory === null) return ort.InferenceSession.create(model, options);
   return ort.InferenceSession.create(await writeOnce(directory, model), options);
 }

@@ -1,5 +1,6 @@
 /** A finished graph as the bytes of an ONNX model. */
 import type { Attribute, Constant, ExternalData, Graph, Node } from '../graph.ts';
+import { removeDeadNodes } from '../passes/dead-nodes.ts';
 import type { Value, ValueType } from '../value.ts';
 import { ATTRIBUTE_TYPE, DATA_TYPE, EXTERNAL, modelProto } from './schema.ts';
 
@@ -7,50 +8,32 @@ const IR_VERSION = 10;
 const OPSETS = [{ domain: '', version: 21 }, { domain: 'com.microsoft', version: 1 }];
 
 /**
- * The graph's outputs and what they need; nodes, constants and inputs that nothing needs are left out. External tensors are named
- * by file and offset, relative to where the bytes are written. The same graph gives the same bytes.
+ * The graph's outputs and what they need; the rest is left out. External tensors are named by file and offset, relative to where the
+ * bytes are written. The same graph gives the same bytes.
  */
-export function encodeModel(graph: Graph): Uint8Array {
-  const { nodes, used } = needed(graph);
-  const kept = <T extends { readonly value: Value }>(list: readonly T[]): T[] => list.filter(({ value }) => used.has(value));
-  const { names, copies } = outputNames(graph, nodes);
+export function encodeModel(source: Graph): Uint8Array {
+  const graph = removeDeadNodes(source);
+  const { names, copies } = outputNames(graph);
   return modelProto.encode({
     irVersion: IR_VERSION,
     producerName: 'fulgurite',
     opsetImport: OPSETS,
     graph: {
       name: 'graph',
-      node: [...nodes.map((node, i) => encodeNode(node, i, names)), ...copies.map(([name, value]) => ({ name: `output_${name}`, opType: 'Identity', input: [names.get(value) ?? value.name], output: [name] }))],
-      initializer: [...kept(graph.constants).map(encodeConstant), ...kept(graph.externals).map(encodeExternal)],
-      input: graph.inputs.filter((input) => used.has(input)).map((input) => encodeValueInfo(input.name, input)),
+      node: [...graph.nodes.map((node, i) => encodeNode(node, i, names)), ...copies.map(([name, value]) => ({ name: `output_${name}`, opType: 'Identity', input: [names.get(value) ?? value.name], output: [name] }))],
+      initializer: [...graph.constants.map(encodeConstant), ...graph.externals.map(encodeExternal)],
+      input: graph.inputs.map((input) => encodeValueInfo(input.name, input)),
       output: [...graph.outputs].map(([name, value]) => encodeValueInfo(name, value)),
     },
   }).finish();
-}
-
-/** The inputs a graph's outputs depend on: what must be fed at every run. */
-export const requiredInputs = (graph: Graph): Value[] => {
-  const { used } = needed(graph);
-  return graph.inputs.filter((input) => used.has(input));
-};
-
-function needed(graph: Graph): { readonly nodes: readonly Node[]; readonly used: ReadonlySet<Value> } {
-  const used = new Set(graph.outputs.values());
-  const nodes: Node[] = [];
-  for (const node of graph.nodes.toReversed()) {
-    if (!node.outputs.some((output) => used.has(output))) continue;
-    nodes.push(node);
-    for (const input of node.inputs) if (input) used.add(input);
-  }
-  return { nodes: nodes.toReversed(), used };
 }
 
 /**
  * A computed value is emitted under its output's name, so that an output costs no copy. What already has a name (an input, a
  * constant, a second output of one value) needs an Identity node.
  */
-function outputNames(graph: Graph, nodes: readonly Node[]): { readonly names: ReadonlyMap<Value, string>; readonly copies: readonly (readonly [string, Value])[] } {
-  const computed = new Set(nodes.flatMap((node) => node.outputs));
+function outputNames(graph: Graph): { readonly names: ReadonlyMap<Value, string>; readonly copies: readonly (readonly [string, Value])[] } {
+  const computed = new Set(graph.nodes.flatMap((node) => node.outputs));
   const names = new Map<Value, string>();
   const copies: (readonly [string, Value])[] = [];
   for (const [name, value] of graph.outputs) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { add, cast, concat, detach, encodeModel, exp, gather, gemm, Graph, GraphError, gradients, groupedQueryAttention, greater, mul, reduceSum, requiredInputs, reshape, type Value } from '../../../model/graph/index.ts';
+import { add, cast, concat, detach, encodeModel, exp, gather, gemm, Graph, GraphError, gradients, groupedQueryAttention, greater, mul, reduceSum, removeDeadNodes, reshape, type Value } from '../../../model/graph/index.ts';
 import { compile } from './run.ts';
 
 const vector = (graph: Graph, name = 'x'): Value => graph.input(name, 'float32', ['N']);
@@ -12,7 +12,7 @@ describe('a graph', () => {
     const unused = vector(graph, 'unused');
     exp(unused);
     graph.output('y', mul(x, 2));
-    assert.deepEqual(requiredInputs(graph).map(({ name }) => name), ['x']);
+    assert.deepEqual(removeDeadNodes(graph).inputs.map(({ name }) => name), ['x']);
     const run = await compile(graph);
     assert.deepEqual(await run({ x: { data: Float32Array.of(1, 2), shape: [2] } }), { y: Float32Array.of(2, 4) });
   });
