@@ -98,8 +98,10 @@ function fill(rows: readonly Row[], time: number, inputs: TokenInputs): PlannedM
   const temperature = new Float32Array(trained);
   const stepOfEntry = new Int32Array(trained);
   const tokenOfEntry = new Int32Array(trained);
+  const sequences = new Int32Array(trained);
   const columns = Object.entries(inputs).map(([name, value]) => ({ name, value, data: new Float32Array(trained) }));
   let entry = 0;
+  let sequence = 0;
   for (const [b, row] of rows.entries()) {
     tokenIds.set(row.tokenIds, b * time);
     for (const segment of row.segments) {
@@ -110,12 +112,14 @@ function fill(rows: readonly Row[], time: number, inputs: TokenInputs): PlannedM
         temperature[entry] = segment.temperature;
         stepOfEntry[entry] = segment.step;
         tokenOfEntry[entry] = token;
+        sequences[entry] = sequence;
         for (const column of columns) column.data[entry] = column.value(segment.step, token);
       }
+      sequence++;
     }
   }
   const perToken = Object.fromEntries(columns.map(({ name, data }) => [name, data]));
-  return { batch: { batch: rows.length, time, tokenIds, positions, targets, temperature, perToken }, stepOfEntry, tokenOfEntry };
+  return { batch: { batch: rows.length, time, tokenIds, positions, targets, temperature, perToken, sequences }, stepOfEntry, tokenOfEntry };
 }
 
 export function trainedTokens(row: Row): number {

@@ -21,6 +21,11 @@ export interface MicroBatch {
   readonly temperature: Float32Array;
   /** `[M]` inputs of the loss, by name: `behaviourLogprob`, `oldLogprob`, `advantage`, `weight`, … */
   readonly perToken: Readonly<Record<string, Float32Array>>;
+  /**
+   * `[M]`, in [0, M): tokens of the same number are of one sequence (step), all of which is in this micro-batch; padding may have any. Needed
+   * by losses that ask for `sequenceSum`.
+   */
+  readonly sequences?: Int32Array;
 }
 
 /** What a loss is built of: graph values, all `[M]`, one entry per trained token. */
@@ -32,6 +37,10 @@ export interface TokenValues {
   readonly entropy: Value;
   /** The batch's `perToken` input of that name (float32). Asking for it makes it a required input of `forwardBackward`. */
   readonly perToken: (name: string) => Value;
+  /** For each token the sum of x `[M]` over the tokens of its sequence. Asking for it makes `sequences` a required input of `forwardBackward`. */
+  readonly sequenceSum: (x: Value) => Value;
+  /** The value head's prediction at the token, V(s_t). Absent: the learner has no value head. Differentiable. */
+  readonly value?: Value;
 }
 
 /**
@@ -42,6 +51,8 @@ export interface TokenValues {
 export type LossFn = (tokens: TokenValues) => {
   /** A scalar (`[]`): the sum over this micro-batch, with the normalization of the whole batch in the weights. */
   readonly loss: Value;
+  /** `[M]`, where a loss can tell: each token's part before weighting, 0 at tokens that do not count. For inspection. */
+  readonly perToken?: Value;
 };
 
 export interface ForwardResult {

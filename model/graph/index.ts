@@ -16,6 +16,7 @@ export { gemm, matmul } from './ops/matmul.ts';
 export { expandAs, reduceSum, zerosLike } from './ops/reduce.ts';
 export { rmsNorm } from './ops/rms-norm.ts';
 export { rotary } from './ops/rotary.ts';
+export { segmentTotal } from './ops/segment.ts';
 export { silu } from './ops/silu.ts';
 export { tokenDistribution } from './ops/token-distribution.ts';
 export { openWeightBlob, type WeightBlob } from './weight-blob.ts';

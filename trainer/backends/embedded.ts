@@ -119,6 +119,7 @@ function batchTensors(batch: MicroBatch): [string, ort.Tensor][] {
     ['positions', new ort.Tensor('int32', batch.positions, trained)],
     ['targets', new ort.Tensor('int32', batch.targets, trained)],
     ['inverse_temperature', new ort.Tensor('float32', batch.temperature.map((t) => 1 / t), trained)],
+    ...(batch.sequences ? [['sequences', new ort.Tensor('int32', batch.sequences, trained)] satisfies [string, ort.Tensor]] : []),
     ...Object.entries(batch.perToken).map(([name, data]): [string, ort.Tensor] => [perTokenName(name), new ort.Tensor('float32', data, trained)]),
   ];
 }

@@ -2,7 +2,7 @@
 import { architectureOf, type Forward } from '../../model/architectures/index.ts';
 import { causalAttention } from '../../model/architectures/causal-attention.ts';
 import { linear, type LoraValues } from '../../model/architectures/linear.ts';
-import { gather, Graph, gradients, reshape, tokenDistribution, type Value } from '../../model/graph/index.ts';
+import { gather, Graph, gradients, reshape, segmentTotal, tokenDistribution, type Value } from '../../model/graph/index.ts';
 import type { ModelConfig } from '../../model/model.ts';
 import type { RopeTable } from '../../model/rope.ts';
 import type { LossFn } from '../learner.ts';
@@ -49,7 +49,8 @@ export function buildTrainingGraph(config: ModelConfig, source: TensorSource, lo
   graph.output('entropy', entropy);
   if (loss) {
     const perToken = memoized((name) => graph.input(perTokenName(name), 'float32', ['M']));
-    const { loss: scalar } = loss({ graph, logprob, entropy, perToken });
+    const sequences = memoized((name) => graph.input(name, 'int32', ['M']));
+    const { loss: scalar } = loss({ graph, logprob, entropy, perToken, sequenceSum: (x) => segmentTotal(x, sequences('sequences')) });
     graph.output('loss', scalar);
     const inputs = new Map(graph.inputs.map((input) => [input.name, input]));
     const parameters = source.parameters.flatMap((name) => inputs.get(name) ?? []);

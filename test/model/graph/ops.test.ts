@@ -55,6 +55,7 @@ const cases: Case[] = [
   { name: 'reduceSum axis 1 of 3', shapes: [[2, 3, 2]], build: unary((x) => reduceSum(x, [1])) },
   { name: 'reduceSum last, kept', shapes: [[2, 3]], build: unary((x) => reduceSum(x, [-1], { keep: true })) },
   { name: 'expandAs', shapes: [[2, 1]], build: unary((x) => expandAs(x, floats(x.graph, [4, 2, 3], 1))) },
+  { name: 'segmentTotal', shapes: [[5]], build: unary((x) => mul(graphPackage.segmentTotal(x, ints(x.graph, [3, 0, 3, 1, 0])), x)) },
   { name: 'reshape', shapes: [[2, 6]], build: unary((x) => mul(reshape(x, [0, 3, -1]), floats(x.graph, [2, 3, 2], 2))) },
   { name: 'reshapeTo', shapes: [[2, 6]], build: unary((x) => mul(reshapeTo(x, x.graph.integers(3, 4), [3, 4]), floats(x.graph, [3, 4], 2))) },
   { name: 'reshapeAs', shapes: [[2, 6]], build: unary((x) => reshapeAs(x, floats(x.graph, [3, 4], 2))) },
