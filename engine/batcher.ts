@@ -3,6 +3,7 @@ import type { EngineOptions, EngineStats, GenerateRequest } from './engine.ts';
 import type { Job, Lane, Row } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { KvShape } from './kv.ts';
+import { countGenerated, seenAtStart } from './penalties.ts';
 import type { Policy } from './policy.ts';
 import type { Failure, RequestEvent } from './protocol.ts';
 import type { RunInput } from './runner.ts';
@@ -226,13 +227,14 @@ export class Batcher {
     const { emit } = this.#parts;
     let token;
     try {
-      token = sample(logits, sampling, uniform(job.seed, choice, row.sampled), topLogprobs);
+      token = sample(logits, sampling, uniform(job.seed, choice, row.sampled), topLogprobs, row.seen);
     } catch (error) {
       if (!(error instanceof NoDistributionError)) throw error;
       this.#fail(job, { code: 'engine_failed', message: `Version ${version}: ${error.message}.` });
       return false;
     }
     row.lastToken = token.id;
+    if (row.seen) countGenerated(row.seen, token.id);
     row.sampled++;
     this.#completionTokens++;
     emit(job.id, { type: 'token', choice, token: { ...token, version } });
@@ -284,5 +286,6 @@ const outOfMemory: Failure = { code: 'out_of_memory', message: 'There is no memo
 function newRow(job: Job): Row {
   const choice = job.request.n - job.unstarted;
   job.unstarted--;
-  return { job, choice, length: job.request.promptTokenIds.length, sampled: 0, lastToken: -1 };
+  const { promptTokenIds, sampling } = job.request;
+  return { job, choice, length: promptTokenIds.length, sampled: 0, lastToken: -1, seen: seenAtStart(promptTokenIds, sampling) };
 }

@@ -1,4 +1,5 @@
 /** The embedded engine as the proxy sees it. Speaks token ids only. */
+import type { Penalties } from './penalties.ts';
 
 /** How an engine is started (`startEngine` in client.ts). */
 export interface EngineOptions {
@@ -25,7 +26,7 @@ export interface EngineOptions {
   readonly seed?: number;
 }
 
-export interface SamplingOptions {
+export interface SamplingOptions extends Penalties {
   /** 0 is greedy (argmax). */
   readonly temperature: number;
   /** 1 is off. */
@@ -56,11 +57,11 @@ export interface GenerateRequest {
 export interface SampledToken {
   readonly id: number;
   /**
-   * Natural log-prob under the distribution it was sampled from (after temperature, top-k, top-p, min-p). Greedy sampling
+   * Natural log-prob under the distribution it was sampled from (after penalties, temperature, min-p, top-k, top-p). Greedy sampling
    * (temperature 0) has a point mass: the log-prob reported is then the raw one.
    */
   readonly logprob: number;
-  /** Natural log-prob under the model's raw distribution (temperature 1, nothing cut). */
+  /** Natural log-prob under the model's raw distribution (no penalties, temperature 1, nothing cut). */
   readonly rawLogprob: number;
   /** Most likely first, raw log-probs; empty unless asked for. */
   readonly top: readonly { readonly id: number; readonly logprob: number }[];

@@ -4,6 +4,7 @@
  */
 import type { GenerateRequest } from './engine.ts';
 import { copyRow, KvCache, type KvShape } from './kv.ts';
+import type { Seen } from './penalties.ts';
 import type { Policy } from './policy.ts';
 
 /** A request that left the queue. */
@@ -30,6 +31,8 @@ export interface Row {
   /** Tokens sampled so far; the last of them is not in the cache yet. */
   sampled: number;
   lastToken: number;
+  /** What its penalties speak of; null where there are none. */
+  readonly seen: Seen | null;
 }
 
 export interface Reading {

@@ -1,11 +1,12 @@
 /**
- * Logits → one token and its log-probs. Pure. The order is vLLM's (`vllm/v1/sample/sampler.py`): temperature, min-p, top-k, top-p;
- * then the inverse of the cumulative distribution.
+ * Logits → one token and its log-probs. Pure. The order is vLLM's (`vllm/v1/sample/sampler.py`): penalties, temperature, min-p, top-k,
+ * top-p; then the inverse of the cumulative distribution.
  */
 import type { SampledToken, SamplingOptions } from './engine.ts';
+import { penalized, type Penalties, type Seen } from './penalties.ts';
 import { topIds } from './top.ts';
 
-type Shaping = Pick<SamplingOptions, 'temperature' | 'topP' | 'topK' | 'minP'>;
+export type Shaping = Pick<SamplingOptions, 'temperature' | 'topP' | 'topK' | 'minP'>;
 
 /** What may be sampled: token `ids[i]` (or i itself where `ids` is null) with probability `weights[i] / total`. */
 export interface Distribution {
@@ -26,14 +27,17 @@ export class NoDistributionError extends Error {
  * @param logits one row, `[vocab]`; −∞ bans a token
  * @param u uniform in [0, 1)
  * @param topLogprobs how many of the most likely tokens to report
+ * @param seen what the penalties speak of; null where there are none
  * @throws NoDistributionError
  */
-export function sample(logits: Float32Array, options: Shaping, u: number, topLogprobs: number): Omit<SampledToken, 'version'> {
-  const best = argmax(logits);
-  const max = logits[best] ?? 0;
-  const plain = options.temperature === 1 && !isCut(options);
-  const shaped = options.temperature === 0 ? null : distribution(logits, options, max);
-  const normalizer = max + Math.log(plain && shaped ? shaped.total : expSum(logits, max));
+export function sample(logits: Float32Array, options: Shaping & Penalties, u: number, topLogprobs: number, seen: Seen | null): Omit<SampledToken, 'version'> {
+  const offered = seen ? penalized(logits, options, seen) : logits;
+  const likeliest = argmax(logits);
+  const best = seen ? argmax(offered) : likeliest;
+  const rawMax = logits[likeliest] ?? 0;
+  const plain = seen === null && options.temperature === 1 && !isCut(options);
+  const shaped = options.temperature === 0 ? null : distribution(offered, options, offered[best] ?? 0);
+  const normalizer = rawMax + Math.log(plain && shaped ? shaped.total : expSum(logits, rawMax));
   if (!Number.isFinite(normalizer)) throw new NoDistributionError();
   const raw = (id: number) => (logits[id] ?? 0) - normalizer;
   const drawn = shaped ? draw(shaped, u) : { id: best, logprob: raw(best) };
@@ -79,7 +83,8 @@ function cut(logits: Float32Array, weights: Float64Array, { topP, topK, minP }: 
 }
 
 /**
- * Top-p: from the least likely up, tokens are dropped while their cumulative probability is at most 1 − p; the most likely stays.
+ * Top-p: from the least likely up (of equals the lower id first, as a stable sort has them), tokens are dropped while their cumulative probability
+ * is at most 1 − p; the most likely stays.
  * A token below (1 − p) / vocab is always among the dropped, so only the others are sorted.
  */
 function nucleus(candidates: readonly number[], weights: Float64Array, total: number, topP: number): number[] {
@@ -92,7 +97,7 @@ function nucleus(candidates: readonly number[], weights: Float64Array, total: nu
     if (weight < certain) dropped += weight;
     else rest.push(id);
   }
-  rest.sort((a, b) => (weights[a] ?? 0) - (weights[b] ?? 0) || b - a);
+  rest.sort((a, b) => (weights[a] ?? 0) - (weights[b] ?? 0) || a - b);
   let first = 0;
   while (first < rest.length - 1) {
     dropped += weights[rest[first] ?? 0] ?? 0;

@@ -45,6 +45,8 @@ export const attempts = sqliteTable('attempts', {
 export type VersionSpan = { version: number; from: number; to: number };
 export type SamplingParams = {
   temperature: number; topP: number; topK: number; minP: number; seed: number | null; maxTokens: number; stop: string[];
+  /** Missing where it is off (1, 0, 0). */
+  repetitionPenalty?: number; frequencyPenalty?: number; presencePenalty?: number;
 };
 export type Usage = { promptTokens: number; completionTokens: number };
 
@@ -142,7 +144,10 @@ export const promotions = sqliteTable('promotions', {
   createdAt: integer('created_at').notNull(),
 });
 
-/** One training round. Its row is enough to run it again. */
+/** What a round was computed by: where these are equal, so are the bytes. */
+export type RoundEnvironment = { onnxruntime: string; platform: string; cpu: string };
+
+/** One training round. Its row and its `round_steps` are enough to run it again. */
 export const rounds = sqliteTable('rounds', {
   id: integer().primaryKey({ autoIncrement: true }),
   state: text({ enum: roundStates }).notNull().default('requested'),
@@ -150,7 +155,13 @@ export const rounds = sqliteTable('rounds', {
   config: text({ mode: 'json' }),
   promote: integer({ mode: 'boolean' }).notNull().default(true),
   seed: integer(),
+  /** Null until the steps were chosen. */
   baseVersion: integer('base_version'),
+  /** Rewards with a greater id came later and do not count. */
+  rewardsThrough: integer('rewards_through'),
+  environment: text({ mode: 'json' }).$type<RoundEnvironment>(),
+  /** How often a trainer died while it ran. */
+  interruptions: integer().notNull().default(0),
   resultVersion: integer('result_version'),
   /** `{phase, done, total}` while running. */
   progress: text({ mode: 'json' }).$type<{ phase: string; done: number; total: number }>(),
@@ -172,6 +183,8 @@ export const roundSteps = sqliteTable('round_steps', {
   weight: real(),
   staleness: integer(),
   leftOutReason: text('left_out_reason'),
+  /** Of what training read of the step, so that a change is noticed. Null where it was left out. */
+  digest: text(),
 }, (t) => [primaryKey({ columns: [t.roundId, t.stepId] }), index('round_steps_step').on(t.stepId)]);
 
 /** API keys, stored as SHA-256. */

@@ -1,6 +1,7 @@
 /** Do the engine and the trainer give the same tokens the same log-probs? Measured on fresh samples of one version. */
 import type { TrainerConfig } from '../../config/schema.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { NO_PENALTIES } from '../../engine/penalties.ts';
 import type { Model } from '../../model/model.ts';
 import type { TrainingStep } from '../../trainer/experience.ts';
 import { grpoLoss } from '../../trainer/loss/grpo.ts';
@@ -47,7 +48,7 @@ async function sample({ engine, model, version, maxTokens }: AgreementOptions, i
   const logprobs: number[] = [];
   const request = {
     promptTokenIds, n: 1, maxTokens, stopTokenIds: model.config.eosTokenIds, topLogprobs: 0, version: version.version,
-    sampling: { temperature: 1, topP: 1, topK: 0, minP: 0, seed: index },
+    sampling: { temperature: 1, topP: 1, topK: 0, minP: 0, seed: index, ...NO_PENALTIES },
   };
   for await (const event of engine.generate(request, signal)) {
     if (event.type !== 'token') continue;

@@ -35,6 +35,7 @@ export function parseEnvelope(json: unknown): ChatEnvelope {
       // 0: as many as the context holds.
       maxTokens: body.integer('max_completion_tokens') ?? body.integer('max_tokens') ?? 0,
       stop: parseStop(body.raw('stop')),
+      ...parsePenalties(body),
     },
   };
 }
@@ -43,6 +44,18 @@ function parseMessage(value: unknown, path: string): Message {
   const message = new Fields(value, path);
   message.required('role', message.string('role'));
   return message.json as Readonly<Record<string, unknown>> & Message; // its role was read just now
+}
+
+/** Those that are on: a step that has none is recorded as before there were any. */
+function parsePenalties(body: Fields): Pick<SamplingParams, 'repetitionPenalty' | 'frequencyPenalty' | 'presencePenalty'> {
+  const repetitionPenalty = body.number('repetition_penalty') ?? 1;
+  const frequencyPenalty = body.number('frequency_penalty') ?? 0;
+  const presencePenalty = body.number('presence_penalty') ?? 0;
+  return {
+    ...(repetitionPenalty === 1 ? {} : { repetitionPenalty }),
+    ...(frequencyPenalty === 0 ? {} : { frequencyPenalty }),
+    ...(presencePenalty === 0 ? {} : { presencePenalty }),
+  };
 }
 
 function parseStop(stop: unknown): string[] {

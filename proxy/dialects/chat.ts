@@ -28,6 +28,8 @@ export interface ChatRequest {
   readonly responseFormat: string;
   readonly frequencyPenalty: number;
   readonly presencePenalty: number;
+  /** 1 is off. */
+  readonly repetitionPenalty: number;
   readonly logitBias: Readonly<Record<string, unknown>>;
   /** More variables for the chat template (`chat_template_kwargs`). */
   readonly templateVariables: Readonly<Record<string, unknown>>;
@@ -84,6 +86,7 @@ export function parseChatRequest(json: unknown): ChatRequest {
     responseFormat: parseResponseFormat(body),
     frequencyPenalty: body.number('frequency_penalty', { min: -2, max: 2 }) ?? 0,
     presencePenalty: body.number('presence_penalty', { min: -2, max: 2 }) ?? 0,
+    repetitionPenalty: body.number('repetition_penalty', { min: 0, aboveMin: true }) ?? 1,
     logitBias: body.object('logit_bias')?.json ?? {},
     templateVariables: body.object('chat_template_kwargs')?.json ?? {},
   };

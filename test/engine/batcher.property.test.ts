@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { array, assert as check, asyncProperty, constantFrom, integer, option, record } from 'fast-check';
 import type { GenerateRequest } from '../../engine/engine.ts';
+import { NO_PENALTIES } from '../../engine/penalties.ts';
 import { golden, idsOf, modelDirectory, request } from './collect.ts';
 import { LIMITS, Stepping } from './stepping.ts';
 
@@ -28,7 +29,7 @@ await test('whatever comes, goes and is aborted around it, a request gets what i
     const entries = plans.map((plan, seed) => {
       const asked: GenerateRequest = request(inputIds.subarray(plan.row * 16, plan.row * 16 + plan.length), {
         n: plan.n, maxTokens: plan.maxTokens, stopTokenIds: [plan.stop], version: plan.version,
-        sampling: { temperature: plan.temperature, topP: 1, topK: 0, minP: 0, seed },
+        sampling: { temperature: plan.temperature, topP: 1, topK: 0, minP: 0, seed, ...NO_PENALTIES },
       });
       return { plan, asked, outcome: null as ReturnType<Stepping['submit']> | null };
     });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEngine } from '../../engine/client.ts';
 import type { Engine, EngineOptions, FinishReason, GenerateRequest, SampledToken } from '../../engine/engine.ts';
+import { NO_PENALTIES } from '../../engine/penalties.ts';
 import { readSafetensors } from '../../model/weights/safetensors.ts';
 
 export const modelDirectory = new URL('../fixtures/golden/models/llama-tied/', import.meta.url).pathname;
@@ -30,7 +31,7 @@ export async function engineOn(model: string, options: Partial<EngineOptions> = 
   };
 }
 
-export const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: null };
+export const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: null, ...NO_PENALTIES };
 
 export function request(prompt: ArrayLike<number>, changes: Partial<GenerateRequest> = {}): GenerateRequest {
   return { promptTokenIds: Int32Array.from(prompt), n: 1, maxTokens: 12, stopTokenIds: [], sampling: greedy, topLogprobs: 0, version: null, ...changes };

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SamplingOptions } from '../../engine/engine.ts';
+import { NO_PENALTIES } from '../../engine/penalties.ts';
 import { collect, engineOn, golden, greedy, idsOf, modelDirectory, request, VOCAB, type Choice } from './collect.ts';
 
 const inputIds = golden.readInts('input_ids');
 const lengths = golden.readInts('lengths');
 const TIME = 16;
 const promptOf = (row: number, length = lengths[row] ?? 0) => inputIds.subarray(row * TIME, row * TIME + length);
-const hot: SamplingOptions = { temperature: 0.9, topP: 1, topK: 0, minP: 0, seed: 11 };
+const hot: SamplingOptions = { temperature: 0.9, topP: 1, topK: 0, minP: 0, seed: 11, ...NO_PENALTIES };
 
 await using shared = await engineOn(modelDirectory);
 const { engine } = shared;

@@ -1,87 +1,66 @@
+/** The probabilities themselves are compared with vLLM's in test/golden/sampling.ts. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { countGenerated, NO_PENALTIES, penalized, seenAtStart } from '../../engine/penalties.ts';
 import { uniform } from '../../engine/random.ts';
 import { distribution, NoDistributionError, sample } from '../../engine/sampler.ts';
 import { topIds } from '../../engine/top.ts';
-import { readSafetensors } from '../../model/weights/safetensors.ts';
 
-interface GoldenConfig {
-  temperature?: number; top_k?: number; top_p?: number; min_p?: number;
-  repetition_penalty?: number; presence_penalty?: number; frequency_penalty?: number;
-}
-const directory = new URL('../fixtures/golden/sampling/', import.meta.url);
-const golden = JSON.parse(readFileSync(new URL('sampling.json', directory), 'utf8')) as {
-  configs: GoldenConfig[]; cases: { config: number; row: number; tie_ambiguous: boolean }[];
-};
-const tensors = readSafetensors(new URL('sampling.safetensors', directory).pathname);
-const VOCAB = 40;
-const logitsOf = (row: number) => tensors.read('logits').data.slice(row * VOCAB, (row + 1) * VOCAB);
+const plain = { temperature: 1, topP: 1, topK: 0, minP: 0, ...NO_PENALTIES };
+const row = Float32Array.from({ length: 40 }, (_, i) => (i % 13 === 5 ? -Infinity : 4 * Math.sin(i * 12.9898)));
 
-function shaping(config: GoldenConfig) {
-  return { temperature: config.temperature ?? 1, topP: config.top_p ?? 1, topK: config.top_k ?? 0, minP: config.min_p ?? 0 };
+function logSoftmax(logits: Float32Array, temperature: number): Float64Array {
+  const total = logits.reduce((sum, logit) => sum + Math.exp(logit / temperature), 0);
+  return Float64Array.from(logits, (logit) => logit / temperature - Math.log(total));
 }
 
-/** The probabilities as a dense row. */
-function probabilities(logits: Float32Array, config: GoldenConfig): Float64Array {
-  const dense = new Float64Array(logits.length);
-  if (config.temperature === 0) {
-    dense[sample(logits, shaping(config), 0, 0).id] = 1;
-    return dense;
-  }
-  const { ids, weights, total } = distribution(logits, shaping(config), Math.max(...logits));
-  weights.forEach((weight, i) => { dense[ids ? ids[i] ?? 0 : i] = weight / total; });
-  return dense;
-}
-
-await test('probabilities equal vLLM\'s for every setting without penalties', () => {
-  let compared = 0;
-  for (const { config: index, row, tie_ambiguous: ambiguous } of golden.cases) {
-    const config = golden.configs[index] ?? {};
-    if (config.repetition_penalty ?? config.presence_penalty ?? config.frequency_penalty) continue;
-    const expected = tensors.read(`c${index}.r${row}.vllm`).data;
-    const actual = probabilities(logitsOf(row), config);
-    const [a, b] = ambiguous ? [actual.toSorted(), expected.toSorted()] : [actual, expected];
-    const label = `config ${JSON.stringify(config)} row ${row}`;
-    a.forEach((p, i) => {
-      assert.ok(Math.abs(p - (b[i] ?? NaN)) < 1e-5, `${label}: token ${i} has ${p}, expected ${b[i]}`);
-      assert.equal(p > 0, (b[i] ?? 0) > 0, `${label}: support at ${i}`);
-    });
-    compared++;
-  }
-  assert.equal(compared, 14 * 7);
-});
-
-await test('log-probs: of the processed distribution, raw, and the most likely ones', () => {
-  const raw = tensors.read('raw_logprobs').data;
-  for (let row = 0; row < 7; row++) {
-    for (const config of golden.configs) {
-      if (config.repetition_penalty ?? config.presence_penalty ?? config.frequency_penalty) continue;
-      const logits = logitsOf(row);
-      const expected = probabilities(logits, config);
-      for (const u of [0, 0.3, 0.7, 1 - 2 ** -53]) {
-        const token = sample(logits, shaping(config), u, 5);
-        const rawExpected = raw[row * VOCAB + token.id] ?? NaN;
-        assert.ok(Math.abs(token.rawLogprob - rawExpected) < 1e-5);
-        assert.ok(Math.abs(token.logprob - (config.temperature === 0 ? rawExpected : Math.log(expected[token.id] ?? 0))) < 1e-9 + 1e-5 * Number(config.temperature === 0));
-        assert.equal(token.top.length, 5);
-        const best = [...raw.subarray(row * VOCAB, (row + 1) * VOCAB)].sort((a, b) => b - a);
-        token.top.forEach((entry, i) => assert.ok(Math.abs(entry.logprob - (best[i] ?? NaN)) < 1e-5 || (entry.logprob === -Infinity && best[i] === -Infinity)));
-      }
+await test('log-probs: of the distribution that was sampled from, raw, and the most likely ones', () => {
+  const seen = { prompt: new Set([1, 2]), generated: new Map([[3, 2]]) };
+  const settings = [
+    plain, { ...plain, temperature: 0.6 }, { ...plain, temperature: 0 }, { ...plain, topK: 5, topP: 0.9 },
+    { ...plain, temperature: 1.4, repetitionPenalty: 1.3, presencePenalty: 0.5, frequencyPenalty: -0.2 },
+  ];
+  for (const options of settings) {
+    const raw = logSoftmax(row, 1);
+    const offered = penalized(row, options, seen);
+    for (const u of [0, 0.3, 0.7, 1 - 2 ** -53]) {
+      const token = sample(row, options, u, 5, seen);
+      assert.ok(Math.abs(token.rawLogprob - (raw[token.id] ?? NaN)) < 1e-6);
+      if (options.topK > 0) assert.ok(token.logprob > token.rawLogprob);
+      else assert.ok(Math.abs(token.logprob - ((options.temperature === 0 ? raw : logSoftmax(offered, options.temperature))[token.id] ?? NaN)) < 1e-6);
+      const best = [...raw].sort((a, b) => b - a);
+      assert.deepEqual(token.top.map(({ logprob }) => logprob.toFixed(5)), best.slice(0, 5).map((logprob) => logprob.toFixed(5)));
     }
   }
 });
 
+await test('penalties count what a row generates, and cost nothing where they are off', () => {
+  assert.equal(seenAtStart(Int32Array.of(1), NO_PENALTIES), null);
+  const seen = seenAtStart(Int32Array.of(7), { ...NO_PENALTIES, frequencyPenalty: 1 });
+  assert.ok(seen);
+  for (const id of [3, 4, 3]) countGenerated(seen, id);
+  const logits = new Float32Array(8).fill(2);
+  assert.deepEqual([...penalized(logits, { repetitionPenalty: 2, frequencyPenalty: 0.25, presencePenalty: 0.5 }, seen)], [2, 2, 2, 0, 0.25, 2, 2, 1]);
+  assert.deepEqual([...penalized(logits.map((x) => -x), { ...NO_PENALTIES, repetitionPenalty: 2 }, seen)], [-2, -2, -2, -4, -4, -2, -2, -4]);
+  assert.deepEqual([...logits], new Array(8).fill(2), 'the row itself stays');
+  // Greedy follows the penalized logits, its log-prob is the model's own.
+  const greedy = sample(Float32Array.of(1, 1.5), { ...plain, temperature: 0, presencePenalty: 1 }, 0, 0, { prompt: new Set(), generated: new Map([[1, 1]]) });
+  assert.equal(greedy.id, 0);
+  assert.equal(greedy.logprob, greedy.rawLogprob);
+});
+
 await test('tokens come as often as their probability says', () => {
   const logits = Float32Array.from([1, 2, 0, -Infinity, 3]);
-  const options = { temperature: 0.8, topP: 0.95, topK: 4, minP: 0.01 };
+  const options = { ...plain, temperature: 0.8, topP: 0.95, topK: 4, minP: 0.01 };
   const counts = new Float64Array(5);
   const draws = 20_000;
   for (let i = 0; i < draws; i++) {
-    const { id } = sample(logits, options, uniform(1, 0, i), 0);
+    const { id } = sample(logits, options, uniform(1, 0, i), 0, null);
     counts[id] = (counts[id] ?? 0) + 1 / draws;
   }
-  const expected = probabilities(logits, { temperature: 0.8, top_p: 0.95, top_k: 4, min_p: 0.01 });
+  const { ids, weights, total } = distribution(logits, options, 3);
+  const expected = new Float64Array(5);
+  ids?.forEach((id, i) => { expected[id] = (weights[i] ?? 0) / total; });
   counts.forEach((share, id) => assert.ok(Math.abs(share - (expected[id] ?? 0)) < 0.015, `token ${id}: ${share} for ${expected[id]}`));
 });
 
@@ -101,7 +80,9 @@ await test('top-p with a large vocabulary equals sorting all of it', () => {
 await test('broken logits are an error, not a token', () => {
   for (const logits of [Float32Array.of(NaN, NaN), Float32Array.of(1, NaN), Float32Array.of(-Infinity, -Infinity), Float32Array.of(Infinity, 0)]) {
     for (const temperature of [0, 0.5, 1]) {
-      assert.throws(() => sample(logits, { temperature, topP: 1, topK: 0, minP: 0 }, 0.5, 0), NoDistributionError, `${[...logits].join(' ')} at ${temperature}`);
+      for (const seen of [null, { prompt: new Set([0]), generated: new Map() }]) {
+        assert.throws(() => sample(logits, { ...plain, temperature, repetitionPenalty: 1.5 }, 0.5, 0, seen), NoDistributionError, `${[...logits].join(' ')} at ${temperature}`);
+      }
     }
   }
 });

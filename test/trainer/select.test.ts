@@ -32,6 +32,7 @@ const cases: readonly [name: string, step: Partial<Candidate>, reason: string | 
   ['sampled with top_p', sampling({ topP: 0.9 }), 'truncated_sampling'],
   ['sampled with top_k', sampling({ topK: 40 }), 'truncated_sampling'],
   ['sampled with min_p', sampling({ minP: 0.1 }), 'truncated_sampling'],
+  ['sampled with a penalty', sampling({ presencePenalty: 0.5 }), 'penalized_sampling'],
   ['sampled with top_p, accepted', sampling({ topP: 0.9 }), null, { acceptTruncatedSampling: true }],
   ['of an unknown version', { versionSpans: null }, 'unknown_version'],
   ['stale', { versionSpans: [{ version: 3, from: 0, to: 2 }] }, 'stale'],

@@ -136,13 +136,13 @@ export class EmbeddedBackend implements PolicyBackend {
   }
 
   #generateRequest(request: ChatRequest, promptTokenIds: Int32Array, version: number | null): GenerateRequest {
-    const { temperature, topP, topK, minP, seed } = request;
+    const { temperature, topP, topK, minP, seed, repetitionPenalty, frequencyPenalty, presencePenalty } = request;
     return {
       promptTokenIds,
       n: request.n,
       maxTokens: request.maxTokens ?? this.#parts.engine.maxContext - promptTokenIds.length,
       stopTokenIds: this.#parts.stopTokenIds,
-      sampling: { temperature, topP, topK, minP, seed },
+      sampling: { temperature, topP, topK, minP, seed, repetitionPenalty, frequencyPenalty, presencePenalty },
       topLogprobs: request.topLogprobs,
       version,
     };

@@ -29,9 +29,6 @@ export function refusal(request: ChatRequest, abilities: Abilities): ApiError | 
   if (request.responseFormat !== 'text') {
     return unsupported('response_format', `response_format "${request.responseFormat}" needs constrained decoding, which the embedded engine does not have yet. Use "text", and ask for JSON in the prompt.`);
   }
-  for (const [param, value] of [['frequency_penalty', request.frequencyPenalty], ['presence_penalty', request.presencePenalty]] as const) {
-    if (value !== 0) return unsupported(param, `${param} is not supported by the embedded engine. Leave it out or send 0.`);
-  }
   if (Object.keys(request.logitBias).length > 0) {
     return unsupported('logit_bias', 'logit_bias is not supported by the embedded engine. Leave it out.');
   }
