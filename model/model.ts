@@ -1,4 +1,5 @@
 /** What the rest of the project knows about a model: its configuration, its weights, its text. */
+import type { ArchitectureName } from './architectures/index.ts';
 import type { ChatTemplate } from './chat/template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -20,7 +21,7 @@ export interface SlidingWindow {
 
 /** A decoder's hyperparameters, parsed once from `config.json` (either layout) or GGUF metadata. */
 export interface ModelConfig {
-  readonly architecture: 'llama';
+  readonly architecture: ArchitectureName;
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly intermediateSize: number;
@@ -32,6 +33,8 @@ export interface ModelConfig {
   readonly rope: RopeConfig;
   /** Null: every layer sees everything before it. */
   readonly sliding: SlidingWindow | null;
+  /** What attention scores are multiplied by; headDim^−½ in most models. */
+  readonly attentionScale: number;
   readonly tieWordEmbeddings: boolean;
   readonly maxPositions: number;
   readonly bosTokenId: number | null;

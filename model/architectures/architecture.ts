@@ -1,5 +1,6 @@
 /** What a model family says about itself. One readable file a family; `index.ts` finds it by name. */
 import type { Value } from '../graph/value.ts';
+import type { AttentionConfig, HubConfig } from '../hub-config.ts';
 import type { ModelConfig } from '../model.ts';
 import type { RopeTable } from '../rope.ts';
 
@@ -12,8 +13,6 @@ export interface AttentionCall {
   readonly value: Value;
   /** How many keys a query sees, the one at its own position included: those at q − window < k ≤ q. Default: all at k ≤ q. */
   readonly window?: number;
-  /** What the scores are multiplied by. Default: headDim^−½. */
-  readonly scale?: number;
   /** By which of the model's angles query and key turn (`ropesOf`). Default: `full`. */
   readonly rope?: RopeTable;
 }
@@ -32,7 +31,20 @@ export interface Forward {
   attention(call: AttentionCall): Value;
 }
 
+/** A family's `config.json`. */
+export interface HubFamily {
+  /** As it stands in `architectures`. */
+  readonly className: string;
+  /** What transformers takes for keys that are absent, where that differs between families. */
+  readonly defaults: Readonly<Record<string, unknown>>;
+  /** Keys that change the numbers, with the values that are computed here; any other value is refused by name. */
+  readonly computed: Readonly<Record<string, readonly unknown[]>>;
+  /** @throws ModelError `unsupported`, `invalid_config` */
+  attention(json: HubConfig, source: string): AttentionConfig;
+}
+
 export interface Architecture {
+  readonly hub: HubFamily;
   /** Every tensor by its Hugging Face name, with its shape; linear weights are `[out, in]`. */
   tensors(config: ModelConfig): ReadonlyMap<string, readonly number[]>;
   /** Last parts of the names of the modules that an adapter may change (`q_proj`), all reached through `Forward.linear`. */

@@ -17,7 +17,7 @@ export interface Sequences {
 
 /** The `attention` of a `Forward` over whole sequences. */
 export function causalAttention(config: ModelConfig, { tokenIds, rope }: Sequences): Forward['attention'] {
-  const { heads, kvHeads, headDim } = config;
+  const { heads, kvHeads, headDim, attentionScale: scale } = config;
   const { graph } = tokenIds;
   const masks = new Map<number | undefined, Value>();
   const maskOf = (window: number | undefined): Value => {
@@ -28,7 +28,7 @@ export function causalAttention(config: ModelConfig, { tokenIds, rope }: Sequenc
   // [N, count·headDim] → [batch, count, time, headDim]
   const byHead = (x: Value, count: number): Value =>
     transpose(reshapeTo(x, concat([shapeOf(tokenIds), graph.integers(count, headDim)], 0), [...tokenIds.shape, count, headDim]), [0, 2, 1, 3]);
-  return ({ query, key, value, window, scale = headDim ** -0.5, rope: table = 'full' }) => {
+  return ({ query, key, value, window, rope: table = 'full' }) => {
     const { cos, sin } = rope(table);
     const q = rotary(byHead(query, heads), cos, sin);
     const k = rotary(byHead(key, kvHeads), cos, sin);

@@ -45,7 +45,7 @@ test('configuration, fingerprint and dequantized weights', { skip: skipWithoutSm
   try {
     assert.deepEqual(model.config, {
       architecture: 'llama', vocabSize: 49152, hiddenSize: 576, intermediateSize: 1536, layers: 30, heads: 9, kvHeads: 3, headDim: 64, rmsNormEps: 1e-5,
-      rope: { type: 'default', theta: 100000 }, sliding: null, tieWordEmbeddings: true, maxPositions: 8192, bosTokenId: 1, eosTokenIds: [2], padTokenId: 2,
+      rope: { type: 'default', theta: 100000 }, sliding: null, attentionScale: 0.125, tieWordEmbeddings: true, maxPositions: 8192, bosTokenId: 1, eosTokenIds: [2], padTokenId: 2,
     });
     assert.equal(model.fingerprint, 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53');
     const hash = createHash('sha256');

@@ -45,7 +45,7 @@ test("metadata becomes the configuration, Llama 3's rope scaling included", () =
   assert.deepEqual(config, {
     architecture: 'llama', vocabSize: 262, hiddenSize: 256, intermediateSize: 32, layers: 1, heads: 4, kvHeads: 2, headDim: 8, rmsNormEps: 1e-5,
     rope: { type: 'llama3', theta: 500000, factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 8192 },
-    sliding: null, tieWordEmbeddings: true, maxPositions: 128, bosTokenId: 1, eosTokenIds: [2], padTokenId: 2,
+    sliding: null, attentionScale: 8 ** -0.5, tieWordEmbeddings: true, maxPositions: 128, bosTokenId: 1, eosTokenIds: [2], padTokenId: 2,
   });
 });
 

@@ -45,7 +45,7 @@ async function checkBlock(golden: Golden, block: string, trainable: EmbeddedLear
   await learner.close();
 }
 
-for (const name of ['llama-tied', 'llama-untied-llama3rope']) {
+for (const name of ['llama-tied', 'llama-untied-llama3rope', 'qwen2', 'qwen3', 'gemma3-text']) {
   for (const layout of ['config.json', 'config.v4.json'] as const) {
     describe(`${name} with ${layout} computes what PyTorch computes`, () => {
       const golden = openGolden(name, layout);

@@ -9,10 +9,10 @@ import { causalAttention } from '../../../model/architectures/causal-attention.t
 import { architectureOf } from '../../../model/architectures/index.ts';
 import { linear } from '../../../model/architectures/linear.ts';
 import { encodeModel, Graph, openWeightBlob, reshape, type Value } from '../../../model/graph/index.ts';
-import { ropeTables } from '../../../model/rope.ts';
+import { ropesOf, ropeTables, type RopeTable } from '../../../model/rope.ts';
 import { assertClose, openGolden, type Golden } from '../golden.ts';
 
-const cacheDir = mkdtempSync(join(tmpdir(), 'llama-'));
+const cacheDir = mkdtempSync(join(tmpdir(), 'architectures-'));
 after(() => rmSync(cacheDir, { recursive: true }));
 
 /** Logits `[batch·time, vocab]` of the golden batch, by the base weights in a file and an adapter in the graph. */
@@ -22,8 +22,11 @@ async function logits(golden: Golden, adapter?: Adapter): Promise<Float32Array> 
   const blob = await openWeightBlob(cacheDir, golden.directory.replaceAll('/', '_'), golden.weights);
   const graph = new Graph();
   const tokenIds = graph.input('ids', 'int32', [batch, time]);
-  const rope = ropeTables(config.rope, config.headDim, time);
-  const table = (data: Float32Array): Value => graph.constant(data, [time, config.headDim / 2]);
+  const angles = (data: Float32Array): Value => graph.constant(data, [time, config.headDim / 2]);
+  const rope = (table: RopeTable): { cos: Value; sin: Value } => {
+    const { cos, sin } = ropeTables(ropesOf(config).get(table) ?? assert.fail(table), config.headDim, time);
+    return { cos: angles(cos), sin: angles(sin) };
+  };
   const weights = new Map<string, Value>();
   const weight = (name: string): Value => { const value = weights.get(name) ?? blob.in(graph, name); weights.set(name, value); return value; };
   const architecture = architectureOf(config);
@@ -33,7 +36,7 @@ async function logits(golden: Golden, adapter?: Adapter): Promise<Float32Array> 
       const lora = adapter?.modules.get(module);
       return linear(x, weight(`${module}.weight`), lora && adapter && { a: graph.constant(lora.a.data, lora.a.shape), b: graph.constant(lora.b.data, lora.b.shape), scale: loraScale(adapter.config) });
     },
-    attention: causalAttention(config, { tokenIds, rope: () => ({ cos: table(rope.cos), sin: table(rope.sin) }) }),
+    attention: causalAttention(config, { tokenIds, rope }),
   };
   graph.output('logits', architecture.logits(forward, architecture.hidden(forward, reshape(tokenIds, [-1]))));
   const path = join(blob.directory, `${Math.random()}.onnx`);
@@ -51,7 +54,7 @@ function atTokens(golden: Golden, all: Float32Array): Float32Array {
   return all;
 }
 
-for (const name of ['llama-tied', 'llama-untied-llama3rope']) {
+for (const name of ['llama-tied', 'llama-untied-llama3rope', 'qwen2', 'qwen3', 'gemma3-text']) {
   describe(name, () => {
     const golden = openGolden(name);
 
@@ -62,12 +65,15 @@ for (const name of ['llama-tied', 'llama-untied-llama3rope']) {
     });
 
     test('turns by the angles that transformers turns by', () => {
-      const [time = 0, headDim = 0] = golden.results.shape('rope/cos');
-      const { cos, sin } = ropeTables(golden.config.rope, headDim, time);
-      for (const [table, stored] of [[cos, 'rope/cos'], [sin, 'rope/sin']] as const) {
-        const whole = golden.results.read(stored).data;
-        const firstHalf = table.map((_, i) => whole[Math.floor(i / (headDim / 2)) * headDim + (i % (headDim / 2))] ?? Number.NaN);
-        assertClose(table, firstHalf, 1e-6, stored);
+      for (const [table, rope] of ropesOf(golden.config)) {
+        const prefix = golden.config.sliding ? `rope/${table}_attention` : 'rope';
+        const [time = 0, headDim = 0] = golden.results.shape(`${prefix}/cos`);
+        const { cos, sin } = ropeTables(rope, headDim, time);
+        for (const [wave, stored] of [[cos, `${prefix}/cos`], [sin, `${prefix}/sin`]] as const) {
+          const whole = golden.results.read(stored).data;
+          const firstHalf = wave.map((_, i) => whole[Math.floor(i / (headDim / 2)) * headDim + (i % (headDim / 2))] ?? Number.NaN);
+          assertClose(wave, firstHalf, 1e-6, stored);
+        }
       }
     });
 
