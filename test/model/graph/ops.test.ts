@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as graphPackage from '../../../model/graph/index.ts';
 import {
-  abs, add, attention, clip, concat, div, exp, expandAs, gather, gemm, Graph, gradients, log, matmul, max, min, mul, neg, reduceSum, reshape, reshapeAs,
+  abs, add, attention, clip, concat, div, exp, expandAs, gather, geluTanh, gemm, Graph, gradients, log, matmul, max, min, mul, neg, reduceSum, reshape, reshapeAs,
   reshapeTo, rmsNorm, rotary, shapeOf, sigmoid, silu, split, sqrt, sub, tokenDistribution, transpose, where, type Value,
 } from '../../../model/graph/index.ts';
 import { compile, type Feed } from './run.ts';
@@ -40,6 +40,7 @@ const cases: Case[] = [
   { name: 'abs', shapes: [[2, 3]], build: unary(abs) },
   { name: 'sigmoid', shapes: [[2, 3]], build: unary(sigmoid) },
   { name: 'silu', shapes: [[2, 3]], build: unary(silu), from: -3, to: 3 },
+  { name: 'geluTanh', shapes: [[2, 3]], build: unary(geluTanh), from: -3, to: 3 },
   { name: 'clip', shapes: [[3, 4]], build: unary((x) => clip(x, -0.42, 0.37)) },
   ...broadcasts.flatMap((shapes): Case[] => [
     { name: `add ${JSON.stringify(shapes)}`, shapes, build: binary(add) },
