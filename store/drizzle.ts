@@ -12,7 +12,7 @@ const core = load('drizzle-orm') as typeof Core;
 const driver = load('drizzle-orm/better-sqlite3') as typeof Driver;
 const columns = load('drizzle-orm/sqlite-core') as typeof Columns;
 
-export const { and, asc, count, desc, eq, exists, getTableColumns, gt, gte, inArray, isNotNull, isNull, lt, ne, or, sql } = core;
+export const { and, asc, count, desc, eq, exists, getTableColumns, gt, gte, inArray, isNotNull, isNull, lt, lte, ne, or, sql } = core;
 export const { drizzle } = driver;
 export const { blob, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } = columns;
 

@@ -1,5 +1,5 @@
 /** Rewards: the newest under one (target, name) is live, the earlier ones are history. A reward never changes a step. */
-import { and, asc, eq, inArray, isNull, sql } from './drizzle.ts';
+import { and, asc, eq, getTableColumns, inArray, isNull, lte, sql } from './drizzle.ts';
 import { StoreError } from './errors.ts';
 import type { Database } from './open.ts';
 import { rewards, rollouts, steps, type rewardKinds } from './schema.ts';
@@ -73,20 +73,31 @@ export function listRewards(db: Database, filter: RewardFilter): Reward[] {
   return db.orm.select().from(rewards).where(and(eq(rewards.rolloutId, filter.rolloutId), live)).orderBy(asc(rewards.id)).all();
 }
 
-/** Live rewards (of the rollouts and of their steps) by rollout id; a rollout without any is not in the map. */
-export function liveRewards(db: Database, rolloutIds: readonly string[]): Map<string, Reward[]> {
-  const byRollout = new Map<string, Reward[]>();
+/** The id of the newest reward, 0 before the first. Ids rise with every reward: what was live at an id never changes. */
+export function lastRewardId(db: Database): number {
+  return db.prepared(selectLastId).get() ?? 0;
+}
+
+/** With the place in its attempt of the step that it was given to; null: it was given to the rollout. */
+export type LiveReward = Reward & { readonly sequence: number | null };
+
+/**
+ * Rewards (of the rollouts and of their steps) by rollout id, in the order they were given; a rollout without any is not in the map.
+ * @param through those that were live when the reward of this id was the newest; default: those that are
+ */
+export function liveRewards(db: Database, rolloutIds: readonly string[], through: number = Number.MAX_SAFE_INTEGER): Map<string, LiveReward[]> {
+  const live = new Map<string, LiveReward>();
   for (let from = 0; from < rolloutIds.length; from += idsPerQuery) {
-    const rows = db.orm.select().from(rewards)
-      .where(and(inArray(rewards.rolloutId, rolloutIds.slice(from, from + idsPerQuery)), isNull(rewards.supersededAt)))
+    const rows = db.orm.select({ ...getTableColumns(rewards), sequence: steps.sequence }).from(rewards).leftJoin(steps, eq(steps.id, rewards.stepId))
+      .where(and(inArray(rewards.rolloutId, rolloutIds.slice(from, from + idsPerQuery)), lte(rewards.id, through)))
       .orderBy(asc(rewards.id)).all();
     for (const row of rows) {
-      const list = byRollout.get(row.rolloutId);
-      if (list === undefined) byRollout.set(row.rolloutId, [row]);
-      else list.push(row);
+      const target = JSON.stringify([row.rolloutId, row.stepId, row.name]);
+      live.delete(target); // the newest under a (target, name) is live, at the place where it was given
+      live.set(target, row);
     }
   }
-  return byRollout;
+  return Map.groupBy(live.values(), (reward) => reward.rolloutId);
 }
 
 /** SQLite allows 32,766 parameters in a statement. */
@@ -97,6 +108,7 @@ const selectRolloutId = (db: Database) => db.orm.select({ id: rollouts.id }).fro
 const selectStepOwner = (db: Database) => db.orm.select({ rolloutId: steps.rolloutId }).from(steps).where(eq(steps.id, p('id'))).prepare();
 const selectResponseOwner = (db: Database) => db.orm.select({ id: steps.id, rolloutId: steps.rolloutId }).from(steps)
   .where(and(eq(steps.responseId, p('responseId')), eq(steps.choice, p('choice')))).limit(1).prepare();
+const selectLastId = (db: Database) => db.sqlite.prepare<[], number>('select max(id) from rewards').pluck();
 const supersedeReward = (db: Database) => db.sqlite.prepare<[number, string, string, string | null], { id: number }>(
   'update rewards set superseded_at = ? where name = ? and rollout_id = ? and step_id is ? and superseded_at is null returning id');
 const insertReward = (db: Database) => db.orm.insert(rewards).values({

@@ -36,7 +36,7 @@ export async function runRound(context: RoundContext, round: Round): Promise<Rou
   progress.phase('select');
   const experience = readExperience(db, config.maxSteps);
   const { selected, leftOut } = selectSteps(experience.candidates, { ...config, baseVersion });
-  const set = buildTrainingSet(selected, experience.outcomeRewards, config, context.seed);
+  const set = buildTrainingSet(selected, experience.rewards, config, context.seed);
   recordRoundSteps(db, round.id, set, leftOut);
   const facts = { ...set.facts, leftOut: leftOut.length };
   const nothing = reasonForNothing(facts);

@@ -1,8 +1,10 @@
 /** From selected steps to weighted training steps: credit → advantages → minibatches and weights. Pure. */
 import type { TrainerConfig } from '../config/schema.ts';
-import { grpoAdvantages } from './advantage/grpo.ts';
-import { identicalCredit, rolloutReturn } from './credit/identical.ts';
-import { type OutcomeRewards, toTrainingStep, type TrainingStep } from './experience.ts';
+import { groupAdvantages } from './advantage/group.ts';
+import { deviation, groupBy, mean } from './advantage/statistics.ts';
+import { layRewards } from './credit/call-rewards.ts';
+import { identicalCredit } from './credit/identical.ts';
+import { type GivenRewards, toTrainingStep, type TrainingStep } from './experience.ts';
 import { tokenWeights } from './loss/aggregation.ts';
 import { seededRandom, shuffled } from './random.ts';
 import type { Selected } from './select.ts';
@@ -39,13 +41,17 @@ export interface TrainingSet {
  * mean over its own tokens, calls or rollouts, as `algorithm.aggregation` says. Nothing but the arguments decides the result: a round that is run again gets
  * the same selection and rewards from its rows.
  */
-export function buildTrainingSet(selected: readonly Selected[], outcomeRewards: OutcomeRewards, config: TrainerConfig, seed: number): TrainingSet {
+export function buildTrainingSet(selected: readonly Selected[], rewards: GivenRewards, config: TrainerConfig, seed: number): TrainingSet {
   const training = selected.map(toTrainingStep);
-  const rolloutIds = [...new Set(training.map((step) => step.rolloutId))];
-  const rollouts = rolloutIds.map((rolloutId) => ({ rolloutId, outcomeRewards: outcomeRewards.get(rolloutId) ?? [] }));
+  const rollouts = [...groupBy(training.keys(), (i) => training[i]?.rolloutId ?? '')].map(([rolloutId, own]) => (
+    { rolloutId, own, rewarded: layRewards(own.map((i) => training[i]?.sequence ?? 0), rewards.get(rolloutId) ?? []) }
+  ));
+  const rolloutIds = rollouts.map((rollout) => rollout.rolloutId);
 
-  const credits = identicalCredit(training, rollouts);
-  const advantages = grpoAdvantages(training.map((step, i) => ({ ...step, credit: at(credits, i) })), config.algorithm);
+  const credits = new Float64Array(training.length);
+  for (const { own, rewarded } of rollouts) identicalCredit(rewarded).forEach((credit, k) => { credits[own[k] ?? -1] = credit; });
+  const { group: unit, normalizeByStd, epsilon } = config.algorithm;
+  const advantages = groupAdvantages(training.map((step, i) => ({ ...step, credit: at(credits, i) })), { unit, scale: normalizeByStd ? 'group' : 'none', epsilon, groupOfOne: 'zero' });
 
   const minibatches = Math.max(1, Math.min(config.minibatches, rolloutIds.length));
   const minibatchOf = new Map(shuffled(rolloutIds, seededRandom(seed)).map((rolloutId, i) => [rolloutId, i % minibatches]));
@@ -59,7 +65,7 @@ export function buildTrainingSet(selected: readonly Selected[], outcomeRewards: 
   const steps = training.map((step, i): WeightedStep => ({
     ...step, credit: at(credits, i), advantage: at(advantages, i), tokenWeight: at(weights, i), minibatch: minibatchOf.get(step.rolloutId) ?? 0,
   }));
-  const returns = rollouts.map(rolloutReturn);
+  const returns = rollouts.map(({ rewarded }) => rewarded.outcome);
   return {
     steps, minibatches,
     facts: {
@@ -69,7 +75,7 @@ export function buildTrainingSet(selected: readonly Selected[], outcomeRewards: 
       steps: steps.length,
       tokens: steps.reduce((sum, step) => sum + step.completionTokenIds.length, 0),
       rewardMean: mean(returns),
-      rewardStd: returns.length < 2 ? 0 : Math.sqrt(returns.reduce((sum, value) => sum + (value - mean(returns)) ** 2, 0) / (returns.length - 1)),
+      rewardStd: deviation(returns),
       stalenessMean: mean(steps.map((step) => step.staleness)),
     },
   };
@@ -77,8 +83,4 @@ export function buildTrainingSet(selected: readonly Selected[], outcomeRewards: 
 
 function at(values: Float64Array, i: number): number {
   return values[i] as number; // one value was computed for each step
-}
-
-function mean(values: readonly number[]): number {
-  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
