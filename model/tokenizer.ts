@@ -1,11 +1,20 @@
 /** Text ⇄ token ids. */
+import type { TokenizedText } from './tokenizer/offsets.ts';
+
+export interface EncodeOptions {
+  /** Adds BOS/EOS as the tokenizer is configured; default false, because chat templates write their own. */
+  readonly addSpecialTokens?: boolean;
+  /** What `<|im_end|>` in the text is: the token, or ten characters like any others (text that must not steer the model). Default `tokens`. */
+  readonly specialTokensInText?: 'tokens' | 'characters';
+}
 
 export interface Tokenizer {
   readonly vocabSize: number;
   readonly bosToken: string | null;
   readonly eosToken: string | null;
-  /** Special tokens in the text are always recognised; BOS/EOS are added only if asked (chat templates write their own). */
-  encode(text: string, options?: { readonly addSpecialTokens?: boolean }): Int32Array;
+  encode(text: string, options?: EncodeOptions): Int32Array;
+  /** `encode(text)`, and where each token stands in the text. @throws ModelError `unsupported` where that cannot be told */
+  encodeWithOffsets(text: string): TokenizedText;
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
   /** The id of a token written exactly so, or undefined. */
   tokenId(token: string): number | undefined;

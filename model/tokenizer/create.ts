@@ -2,14 +2,16 @@
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { ModelError } from '../error.ts';
-import type { Tokenizer } from '../tokenizer.ts';
+import type { EncodeOptions, Tokenizer } from '../tokenizer.ts';
 import { bytesOfToken, parseDecoding } from './bytes.ts';
 import { withUnicodeDigits } from './digits.ts';
+import { parseNormalization, tokenOffsets } from './offsets.ts';
 import { streamTokens } from './stream.ts';
 
 const tokenizerSchema = z.looseObject({
   added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string(), special: z.boolean().default(false) })).default([]),
   model: z.looseObject({ type: z.string().optional(), vocab: z.unknown() }),
+  normalizer: z.unknown(),
   pre_tokenizer: z.unknown(),
   decoder: z.unknown(),
 });
@@ -34,11 +36,15 @@ export function createTokenizer(json: unknown, config: unknown, source: string):
     const issue = (parsed.error ?? named.error)?.issues[0];
     throw new ModelError('corrupt', `${source}: the tokenizer's ${issue?.path.join('.') || 'file'} is not valid (${issue?.message ?? 'unreadable'}).`);
   }
-  const { added_tokens: added, model, decoder } = parsed.data;
+  const { added_tokens: added, model, decoder, normalizer } = parsed.data;
   // Files from before 2021 have no type; they are told apart by their parts.
   if (model.type !== 'BPE' && !(model.type === undefined && 'merges' in model)) throw new ModelError('unsupported', `${source}: not supported: a tokenizer of type ${model.type} (BPE is).`);
   const decoding = parseDecoding(decoder, source);
-  const hub = createHubTokenizer({ ...parsed.data, pre_tokenizer: withUnicodeDigits(parsed.data.pre_tokenizer) }, named.data, source);
+  const open = (addedTokens: typeof added): HubTokenizer =>
+    createHubTokenizer({ ...parsed.data, added_tokens: addedTokens, pre_tokenizer: withUnicodeDigits(parsed.data.pre_tokenizer) }, named.data, source);
+  const hub = open(added);
+  /** Opened when first asked for: most never meet text whose special tokens are not to be believed. */
+  let literalHub: HubTokenizer | null = null;
 
   const vocabulary = model.vocab as Record<string, number>; // of a BPE model that the library has just read
   const tokens: (string | undefined)[] = [];
@@ -65,14 +71,22 @@ export function createTokenizer(json: unknown, config: unknown, source: string):
   const stream: Tokenizer['stream'] = ({ skipSpecialTokens = false } = {}) =>
     streamTokens((id) => (skipSpecialTokens && specialIds.has(id) ? nothing : tokenBytes(id)), decoding.kind === 'sentencepiece' ? decoding.stripLeading : 0);
 
+  const encode = (text: string, { addSpecialTokens = false, specialTokensInText = 'tokens' }: EncodeOptions = {}): Int32Array => {
+    const encoder = specialTokensInText === 'tokens' ? hub : (literalHub ??= open(added.filter((token) => !token.special)));
+    // A character that a vocabulary without unknown token cannot write has no id, and is left out as in the Python library.
+    const ids: (number | undefined)[] = encoder.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    return Int32Array.from(ids.filter((id) => id !== undefined));
+  };
+
   return {
     vocabSize: tokens.length,
     bosToken: bos ?? null,
     eosToken: eos ?? null,
-    encode(text, { addSpecialTokens = false } = {}) {
-      // A character that a vocabulary without unknown token cannot write has no id, and is left out as in the Python library.
-      const ids: (number | undefined)[] = hub.encode(text, { add_special_tokens: addSpecialTokens }).ids;
-      return Int32Array.from(ids.filter((id) => id !== undefined));
+    encode,
+    encodeWithOffsets(text) {
+      const ids = encode(text);
+      const written = Array.from(ids, (id) => (addedIds.has(id) ? { added: tokens[id] ?? '' } : { bytes: tokenBytes(id) }));
+      return { ids, ...tokenOffsets(text, written, parseNormalization(normalizer, source)) };
     },
     decode(ids, options) {
       const decoder = stream(options);

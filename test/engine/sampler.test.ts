@@ -42,7 +42,7 @@ await test('penalties count what a row generates, and cost nothing where they ar
   const logits = new Float32Array(8).fill(2);
   assert.deepEqual([...penalized(logits, { repetitionPenalty: 2, frequencyPenalty: 0.25, presencePenalty: 0.5 }, seen)], [2, 2, 2, 0, 0.25, 2, 2, 1]);
   assert.deepEqual([...penalized(logits.map((x) => -x), { ...NO_PENALTIES, repetitionPenalty: 2 }, seen)], [-2, -2, -2, -4, -4, -2, -2, -4]);
-  assert.deepEqual([...logits], new Array(8).fill(2), 'the row itself stays');
+  assert.deepEqual([...logits], [2, 2, 2, 2, 2, 2, 2, 2], 'the row itself stays');
   // Greedy follows the penalized logits, its log-prob is the model's own.
   const greedy = sample(Float32Array.of(1, 1.5), { ...plain, temperature: 0, presencePenalty: 1 }, 0, 0, { prompt: new Set(), generated: new Map([[1, 1]]) });
   assert.equal(greedy.id, 0);

@@ -1,4 +1,4 @@
-/** Ids and text as transformers makes them, for every kind of tokenizer. */
+/** Ids, offsets and text of every kind of tokenizer are compared with transformers' in test/golden/tokenizers.ts. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -8,30 +8,8 @@ import type { Tokenizer } from '../../../model/tokenizer.ts';
 const fixtures = new URL('../../fixtures/golden/tokenizers/', import.meta.url);
 const readJson = (path: string): unknown => JSON.parse(readFileSync(new URL(path, fixtures), 'utf8'));
 
-interface GoldenString {
-  text: string;
-  ids: number[];
-  ids_no_special: number[];
-  decoded: string;
-  decoded_skip_special: string;
-}
-const golden = readJson('strings.json') as { tokenizers: Record<string, { strings: GoldenString[] }> };
-
 function open(kind: string): Tokenizer {
   return createTokenizer(readJson(`${kind}/tokenizer.json`), readJson(`${kind}/tokenizer_config.json`), kind);
-}
-
-for (const [kind, { strings }] of Object.entries(golden.tokenizers)) {
-  test(`${kind}: ids and decoded text equal transformers'`, () => {
-    assert.equal(strings.length, 41);
-    const tokenizer = open(kind);
-    for (const { text, ids, ids_no_special: plain, decoded, decoded_skip_special: skipped } of strings) {
-      assert.deepEqual([...tokenizer.encode(text)], plain, `encode ${JSON.stringify(text)}`);
-      assert.deepEqual([...tokenizer.encode(text, { addSpecialTokens: true })], ids, `encode with BOS ${JSON.stringify(text)}`);
-      assert.equal(tokenizer.decode(plain), decoded);
-      assert.equal(tokenizer.decode(plain, { skipSpecialTokens: true }), skipped);
-    }
-  });
 }
 
 test('special tokens are known by name, id and bytes', () => {
@@ -71,4 +49,23 @@ test('what cannot be decoded exactly is refused by name', () => {
     assert.throws(() => createTokenizer({ ...json, ...change }, {}, 'm'), { name: 'ModelError', code: 'unsupported', message: pattern });
   refused({ decoder: { type: 'WordPiece', prefix: '##' } }, /decoder .*WordPiece/);
   refused({ model: { type: 'Unigram', vocab: [] } }, /Unigram/);
+});
+
+test('offsets: NFC composes where its first character stood, a prefix stands with the character after it', () => {
+  const spans = (kind: string, text: string): string[] => {
+    const { starts, ends } = open(kind).encodeWithOffsets(text);
+    return Array.from(starts, (start, i) => text.slice(start, ends[i]));
+  };
+  assert.deepEqual(spans('qwen', 'e\u0301<|im_end|>👍'), ['e', 'e', '<|im_end|>', '👍', '👍', '👍']);
+  assert.deepEqual(spans('qwen', '\u1112\u1161\u11abx'), ['\u1112', '\u1112', '\u1112', 'x'], 'Hangul letters compose too');
+  assert.deepEqual(spans('llama2-spm', ' a</s>b'), [' ', ' a', '</s>', 'b']);
+});
+
+test('offsets that cannot be told are refused', () => {
+  const json = readJson('qwen/tokenizer.json') as Record<string, unknown>;
+  const refused = (change: Record<string, unknown>, text: string, message: RegExp): void =>
+    assert.throws(() => createTokenizer({ ...json, ...change }, {}, 'm').encodeWithOffsets(text), { name: 'ModelError', code: 'unsupported', message });
+  refused({ normalizer: { type: 'Lowercase' } }, 'a', /offsets of tokens with the normalizer .*Lowercase/);
+  const added = [{ id: 2, content: '<|im_end|>', special: true, lstrip: true }];
+  refused({ added_tokens: added }, 'a  <|im_end|>', /do not spell the text from "  <\|im_end\|>" on/);
 });
