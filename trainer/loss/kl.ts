@@ -6,7 +6,7 @@
  * - `k3` = e^−q + q − 1: unbiased, never negative (GRPO, arXiv 2402.03300, equation 4).
  * - `k1+`, `k3+`: the value of k1 or k3, the gradient of k2 (verl's straight-through form).
  */
-import { abs, add, clip, detach, exp, mul, sub, type Value } from '../../model/graph/index.ts';
+import { abs, add, clip, detach, exp, mul, neg, sub, type Value } from '../../model/graph/index.ts';
 import type { Aggregation } from './aggregation.ts';
 
 export type KlEstimator =
@@ -31,24 +31,22 @@ export type KlTerm = KlEstimator & {
 /** The estimate per token; `logprob` and `referenceLogprob` have one shape. Without β, weights and correction. */
 export function klEstimate(kl: KlEstimator, logprob: Value, referenceLogprob: Value): Value {
   const q = sub(logprob, referenceLogprob);
-  if (kl.estimator === 'k1') return q;
-  if (kl.estimator === 'abs') return abs(q);
-  const k2 = mul(mul(q, q), 0.5);
-  if (kl.estimator === 'k2') return k2;
-  if (kl.estimator === 'k1+') return straightThrough(q, k2);
-  const estimate = schulmanK3(q, kl);
-  return kl.estimator === 'k3' ? estimate : straightThrough(estimate, k2);
+  const k2 = (): Value => mul(mul(q, q), 0.5);
+  if (kl.estimator === 'k3' || kl.estimator === 'k3+') {
+    const held = clamp(q, kl.logRatioClamp);
+    const k3 = clamp(sub(add(exp(neg(held)), held), 1), kl.valueClamp);
+    return kl.estimator === 'k3' ? k3 : straightThrough(k3, k2());
+  }
+  if (kl.estimator === 'k2') return k2();
+  if (kl.estimator === 'k1+') return straightThrough(q, k2());
+  return kl.estimator === 'abs' ? abs(q) : q;
 }
 
-function schulmanK3(q: Value, { logRatioClamp = Infinity, valueClamp = Infinity }: { readonly logRatioClamp?: number; readonly valueClamp?: number }): Value {
-  const held = clamp(q, logRatioClamp);
-  return clamp(sub(add(exp(mul(held, -1)), held), 1), valueClamp);
+function clamp(x: Value, bound: number | undefined): Value {
+  return bound === undefined ? x : clip(x, -bound, bound);
 }
 
-function clamp(x: Value, bound: number): Value {
-  return bound === Infinity ? x : clip(x, -bound, bound);
-}
-
+/** The value of one, the gradient of the other. */
 function straightThrough(value: Value, gradient: Value): Value {
   return add(detach(value), sub(gradient, detach(gradient)));
 }

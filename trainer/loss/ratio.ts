@@ -20,16 +20,17 @@ export type Ratio = {
 
 /** r per token, `[M]`; 1 at padding. */
 export function policyRatio(ratio: Ratio, tokens: LossTokens): Value {
-  const logprob = ratio.level === 'token' ? tokens.counted(tokens.logprob) : tokens.trained(tokens.logprob);
-  const given = (): Value => (ratio.level === 'token' ? tokens.counted(tokens.perToken('oldLogprob')) : tokens.trained(tokens.perToken('oldLogprob')));
-  const logRatio = sub(logprob, ratio.old === 'given' ? given() : detach(logprob));
+  const safe = ratio.level === 'token' ? tokens.counted : tokens.trained;
+  const logprob = safe(tokens.logprob);
+  const logRatio = sub(logprob, ratio.old === 'given' ? safe(tokens.perToken('oldLogprob')) : detach(logprob));
   const levelled = atLevel(ratio, logRatio, tokens);
   return exp(ratio.logClamp === undefined ? levelled : clip(levelled, -ratio.logClamp, ratio.logClamp));
 }
 
 function atLevel(ratio: Ratio, logRatio: Value, tokens: LossTokens): Value {
-  if (ratio.level === 'token') return logRatio;
-  if (ratio.level === 'sequence-sum') return tokens.sequenceSum(logRatio);
-  const mean = tokens.sequenceMean(logRatio);
-  return ratio.logMax === undefined ? mean : clip(mean, -Infinity, ratio.logMax);
+  if (ratio.level === 'sequence') {
+    const mean = tokens.sequenceMean(logRatio);
+    return ratio.logMax === undefined ? mean : clip(mean, -Infinity, ratio.logMax);
+  }
+  return ratio.level === 'token' ? logRatio : tokens.sequenceSum(logRatio);
 }
