@@ -4,10 +4,11 @@
  */
 import { architectures, type Forward } from '../model/architectures/index.ts';
 import { linear } from '../model/architectures/linear.ts';
-import { encodeModel, gather, Graph, groupedQueryAttention, concat, reshape, reshapeTo, shapeOf, type Value } from '../model/graph/index.ts';
+import { cachedHeadDim, canRotate, encodeModel, gather, Graph, GraphError, groupedQueryAttention, concat, reshape, reshapeTo, rotary, shapeOf, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import type { ModelConfig } from '../model/model.ts';
-import { ropeTables } from '../model/rope.ts';
+import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
+import type { KvShape } from './kv.ts';
 import { withStop } from './no-copy.ts';
 
 /** Names of the graph's inputs and outputs; those of the cache count from 0 in the order of `KvCache.buffers`. */
@@ -29,6 +30,9 @@ export const names = {
   loraA: (module: string) => `lora_a.${module}`,
   loraB: (module: string) => `lora_b.${module}`,
 };
+
+/** What a cache for this model's keys and values holds. */
+export const cacheShape = ({ layers, kvHeads, headDim }: ModelConfig): KvShape => ({ layers, kvHeads, headDim: cachedHeadDim(headDim) });
 
 /** Modules of the model that an adapter on these targets (`q_proj`) changes, with their `[out, in]`. */
 export function adaptedModules(config: ModelConfig, targets: readonly string[]): ReadonlyMap<string, readonly [out: number, inner: number]> {
@@ -83,25 +87,27 @@ interface Step {
   readonly maxContext: number;
 }
 
-/** The attention kernel rotates q and k itself, but only heads of a multiple of this size. */
-const FUSED_ROTATION = 16;
+type Rotation = NonNullable<CachedAttentionInputs['rotation']>;
 
 /** The `attention` of a `Forward` over a cache; each layer's cache becomes two inputs and two outputs of the graph. */
 function cachedAttention(config: ModelConfig, { tokenIds, lastPosition, longest, maxContext }: Step): Forward['attention'] {
-  const { heads, kvHeads, headDim } = config;
+  const { heads, kvHeads, headDim, attentionScale: scale } = config;
   const { graph } = tokenIds;
-  const tables = ropeTables(config.rope, headDim, maxContext);
-  const cos = graph.constant(tables.cos, [maxContext, headDim / 2]);
-  const sin = graph.constant(tables.sin, [maxContext, headDim / 2]);
+  const rotations = new Map(Array.from(ropesOf(config), ([table, rope]): [RopeTable, Rotation] => {
+    const { cos, sin } = ropeTables(rope, headDim, maxContext);
+    return [table, { cos: graph.constant(cos, [maxContext, headDim / 2]), sin: graph.constant(sin, [maxContext, headDim / 2]) }];
+  }));
   const positions = graph.input(names.positions, 'int64', ['B', 'S']);
-  const isFused = headDim % FUSED_ROTATION === 0;
+  const isFused = canRotate(headDim);
   const byRow = (x: Value, width: number): Value => reshapeTo(x, concat([shapeOf(tokenIds), graph.integers(width)], 0), [...tokenIds.shape, width]);
-  const rotated = (x: Value): Value => (isFused ? x : graph.node('RotaryEmbedding', [x, positions, cos, sin], [x], { interleaved: 0 }, 'com.microsoft')[0] ?? x);
-  return ({ layer, query, key, value }) => {
-    const past = (side: number): Value => graph.input(names.past(2 * layer + side), 'float32', ['B', kvHeads, 'M', headDim]);
+  return ({ layer, query, key, value, window, rope = 'full' }) => {
+    const rotation = rotations.get(rope);
+    if (!rotation) throw new GraphError(`the model has no rotation named ${rope}`);
+    const rotated = (x: Value): Value => (isFused ? x : rotary(x, rotation.cos, rotation.sin, positions));
+    const past = (side: number): Value => graph.input(names.past(2 * layer + side), 'float32', ['B', kvHeads, 'M', cachedHeadDim(headDim)]);
     const { output, presentKey, presentValue } = groupedQueryAttention({
       query: rotated(byRow(query, heads * headDim)), key: rotated(byRow(key, kvHeads * headDim)), value: byRow(value, kvHeads * headDim),
-      pastKey: past(0), pastValue: past(1), lastPosition, longest, rotation: isFused ? { cos, sin } : null, heads, keyHeads: kvHeads, headDim,
+      pastKey: past(0), pastValue: past(1), lastPosition, longest, rotation: isFused ? rotation : null, heads, keyHeads: kvHeads, headDim, scale, ...(window === undefined ? {} : { window }),
     });
     graph.output(names.present(2 * layer), presentKey);
     graph.output(names.present(2 * layer + 1), presentValue);

@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Batcher } from './batcher.ts';
+import { cacheShape } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { PolicyLoader, type Policy } from './policy.ts';
 import { sharedNow, type Call, type Failure, type FromEngine, type RequestEvent, type ThreadData, type ToEngine } from './protocol.ts';
@@ -45,7 +46,7 @@ async function serve(): Promise<void> {
   const maxContext = Math.min(options.maxContext, loader.config.maxPositions);
   const batcher = new Batcher({
     base: await loader.base(),
-    shape: loader.config,
+    shape: cacheShape(loader.config),
     limits: { maxRows: options.maxRows, maxQueue: options.maxQueue, maxContext, chunk: PREFILL_CHUNK, prefillBudget: PREFILL_BUDGET },
     swap: options.swap,
     drawSeed: seedSource(options),

@@ -10,7 +10,7 @@ export { and, cast, detach, equal, greater, greaterOrEqual, less, lessOrEqual, n
 export { abs, add, clip, div, exp, log, max, min, mul, neg, sigmoid, sqrt, sub, type Operand } from './ops/elementwise.ts';
 export { gather } from './ops/gather.ts';
 export { geluTanh } from './ops/gelu.ts';
-export { groupedQueryAttention, type CachedAttentionInputs } from './ops/grouped-query-attention.ts';
+export { cachedHeadDim, canRotate, groupedQueryAttention, type CachedAttentionInputs } from './ops/grouped-query-attention.ts';
 export { causalMask } from './ops/causal-mask.ts';
 export { concat, reshape, reshapeAs, reshapeTo, shapeOf, split, transpose } from './ops/layout.ts';
 export { gemm, matmul } from './ops/matmul.ts';

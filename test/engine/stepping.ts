@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Batcher, type BatcherParts } from '../../engine/batcher.ts';
 import type { GenerateRequest } from '../../engine/engine.ts';
+import { cacheShape } from '../../engine/decode-graph.ts';
 import { PolicyLoader, type PolicyOptions } from '../../engine/policy.ts';
 import type { Failure, RequestEvent } from '../../engine/protocol.ts';
 import { modelDirectory, type Choice } from './collect.ts';
@@ -37,7 +38,7 @@ export class Stepping implements AsyncDisposable {
     const loader = await PolicyLoader.open(modelDirectory, { cacheDir: join(directory, 'cache'), maxContext: limits.maxContext, threads: 1, ...policies });
     const outcomes = new Map<number, Outcome>();
     const batcher = new Batcher({
-      base: await loader.base(), shape: loader.config, limits, swap: 'finish', drawSeed: () => 1, now: () => 0,
+      base: await loader.base(), shape: cacheShape(loader.config), limits, swap: 'finish', drawSeed: () => 1, now: () => 0,
       emit: (id, event) => { note(outcomes.get(id), event); }, ...parts,
     });
     return new Stepping(batcher, loader, directory, outcomes);

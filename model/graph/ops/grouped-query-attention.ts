@@ -1,16 +1,15 @@
 /** Attention over a key/value cache, for decoding. One fused kernel that can also rotate q and k; it has no gradient. */
-import { apply, type Op } from '../op.ts';
+import { apply, node1, type Op } from '../op.ts';
 import { GraphError, type Value } from '../value.ts';
+import { reshape } from './layout.ts';
 
 export interface CachedAttentionInputs {
-  /**
-   * `[batch, time, (heads + 2·keyHeads)·headDim]`, q, k and v of each token side by side, before rotation; or q alone
-   * (`[batch, time, heads·headDim]`) with `key` and `value` (`[batch, time, keyHeads·headDim]`) given.
-   */
+  /** `[batch, time, heads·headDim]`. */
   readonly query: Value;
-  readonly key?: Value;
-  readonly value?: Value;
-  /** `[batch, keyHeads, capacity, headDim]`. */
+  /** `[batch, time, keyHeads·headDim]`, as `value`. */
+  readonly key: Value;
+  readonly value: Value;
+  /** `[batch, keyHeads, capacity, cachedHeadDim(headDim)]`. */
   readonly pastKey: Value;
   readonly pastValue: Value;
   /** int32 `[batch]`: each row's tokens after this step, minus one. */
@@ -18,32 +17,62 @@ export interface CachedAttentionInputs {
   /** int32 `[]`: the longest row's tokens after this step. */
   readonly longest: Value;
   /**
-   * `[positions, headDim/2]` each (`model/rope.ts`): the kernel rotates q and k by their positions. Only where headDim is a multiple
-   * of 16; null: they come rotated.
+   * `[positions, headDim/2]` each (`model/rope.ts`): the kernel rotates q and k by their positions. Only where `canRotate`; null:
+   * they come rotated.
    */
   readonly rotation: { readonly cos: Value; readonly sin: Value } | null;
   readonly heads: number;
   readonly keyHeads: number;
   readonly headDim: number;
+  /** What the scores are multiplied by. */
+  readonly scale: number;
+  /** How many keys a query sees, the one at its own position included. Default: all before it. */
+  readonly window?: number;
 }
+
+/** The kernel takes heads whose size is a multiple of 8; others are filled up with zeros, which change no product. */
+export const cachedHeadDim = (headDim: number): number => Math.ceil(headDim / 8) * 8;
+
+/** Whether the kernel can rotate heads of this size. */
+export const canRotate = (headDim: number): boolean => headDim % 16 === 0;
 
 type Outputs = readonly [output: Value, presentKey: Value, presentValue: Value];
 
-const groupedQueryAttentionOp: Op<readonly [Value, ...Value[]], Outputs, CachedAttentionInputs> = {
+const groupedQueryAttentionOp: Op<readonly [query: Value, key: Value, value: Value, pastKey: Value, pastValue: Value], Outputs, CachedAttentionInputs> = {
   name: 'GroupQueryAttention',
-  emit: (_, { query, key, value, pastKey, pastValue, lastPosition, longest, rotation, heads, keyHeads, headDim }) => {
+  emit: ([query, key, value, pastKey, pastValue], { lastPosition, longest, rotation, heads, keyHeads, headDim, scale, window }) => {
+    const filled = cachedHeadDim(headDim);
     const [output, presentKey, presentValue] = query.graph.node(
       'GroupQueryAttention',
-      [query, key ?? null, value ?? null, pastKey, pastValue, lastPosition, longest, ...(rotation ? [rotation.cos, rotation.sin] : [])],
-      [{ dtype: 'float32', shape: [...query.shape.slice(0, 2), heads * headDim] }, pastKey, pastValue],
-      { num_heads: heads, kv_num_heads: keyHeads, do_rotary: Number(rotation !== null), rotary_interleaved: 0 },
+      [fill(query, heads, headDim), fill(key, keyHeads, headDim), fill(value, keyHeads, headDim), pastKey, pastValue, lastPosition, longest, ...(rotation ? [rotation.cos, rotation.sin] : [])],
+      [{ dtype: 'float32', shape: [...query.shape.slice(0, 2), heads * filled] }, pastKey, pastValue],
+      { num_heads: heads, kv_num_heads: keyHeads, do_rotary: Number(rotation !== null), rotary_interleaved: 0, scale: { float: scale }, local_window_size: window ?? -1 },
       'com.microsoft',
     );
     if (!output || !presentKey || !presentValue) throw new GraphError('GroupQueryAttention has three outputs');
-    return [output, presentKey, presentValue];
+    return [cut(output, heads, headDim), presentKey, presentValue];
   },
   gradient: null,
 };
+
+/** Heads `[batch, time, heads·headDim]` with zeros up to the size that the kernel takes. */
+function fill(x: Value, heads: number, headDim: number): Value {
+  const size = cachedHeadDim(headDim);
+  if (size === headDim) return x;
+  const apart = reshape(x, [0, 0, heads, headDim]);
+  const padded = node1('Pad', [apart, x.graph.integers(0, 0, 0, 0, 0, 0, 0, size - headDim)], { dtype: x.dtype, shape: [...apart.shape.slice(0, 3), size] });
+  return reshape(padded, [0, 0, heads * size]);
+}
+
+/** Undoes `fill`. */
+function cut(x: Value, heads: number, headDim: number): Value {
+  const size = cachedHeadDim(headDim);
+  if (size === headDim) return x;
+  const apart = reshape(x, [0, 0, heads, size]);
+  const { graph } = x;
+  const sliced = node1('Slice', [apart, graph.integers(0), graph.integers(headDim), graph.integers(3)], { dtype: x.dtype, shape: [...apart.shape.slice(0, 3), headDim] });
+  return reshape(sliced, [0, 0, heads * headDim]);
+}
 
 /**
  * ONNX Runtime's GroupQueryAttention. Present key and value have the past's shape and may share its buffer (the kernel then works
@@ -51,6 +80,6 @@ const groupedQueryAttentionOp: Op<readonly [Value, ...Value[]], Outputs, CachedA
  */
 export function groupedQueryAttention(inputs: CachedAttentionInputs): { readonly output: Value; readonly presentKey: Value; readonly presentValue: Value } {
   const { query, key, value, pastKey, pastValue } = inputs;
-  const [output, presentKey, presentValue] = apply(groupedQueryAttentionOp, [query, ...(key ? [key] : []), ...(value ? [value] : []), pastKey, pastValue], inputs);
+  const [output, presentKey, presentValue] = apply(groupedQueryAttentionOp, [query, key, value, pastKey, pastValue], inputs);
   return { output, presentKey, presentValue };
 }
