@@ -47,19 +47,27 @@ export function listCandidateSteps(db: Database, filter: CandidateFilter): Candi
   );
   const earlier = db.orm.select({ one: sql`1` }).from(roundSteps).innerJoin(rounds, eq(rounds.id, roundSteps.roundId))
     .where(and(eq(roundSteps.stepId, steps.id), settled));
-  return db.orm.select({
-    id: steps.id, callId: steps.callId, choice: steps.choice, rolloutId: steps.rolloutId, attemptId: steps.attemptId,
-    taskId: rollouts.taskId, mode: rollouts.mode, rolloutState: rollouts.state, agent: steps.agent, sequence: steps.sequence,
-    parentStepId: steps.parentStepId, state: steps.state, quarantineReason: steps.quarantineReason, sampling: steps.sampling,
-    versionSpans: steps.versionSpans, promptIds: steps.promptIds, completionIds: steps.completionIds, logprobs: steps.logprobs,
-    createdAt: steps.createdAt,
-  }).from(steps).innerJoin(rollouts, eq(rollouts.id, steps.rolloutId))
+  return db.orm.select(candidate).from(steps).innerJoin(rollouts, eq(rollouts.id, steps.rolloutId))
     .where(and(ne(steps.state, 'open'), inArray(rollouts.mode, [...filter.modes]), sql`not ${exists(earlier)}`))
-    .orderBy(desc(sql`${steps}.rowid`)).limit(filter.limit).all()
-    .map((row) => ({
-      ...row,
-      promptIds: row.promptIds && decodeIds(row.promptIds),
-      completionIds: row.completionIds && decodeIds(row.completionIds),
-      logprobs: row.logprobs && decodeLogprobs(row.logprobs),
-    }));
+    .orderBy(desc(sql`${steps}.rowid`)).limit(filter.limit).all().map(decode);
+}
+
+/** The steps that a round used, as they are now. One that is gone is not among them. */
+export function listStepsOfRound(db: Database, roundId: number): CandidateStep[] {
+  return db.orm.select(candidate).from(roundSteps).innerJoin(steps, eq(steps.id, roundSteps.stepId)).innerJoin(rollouts, eq(rollouts.id, steps.rolloutId))
+    .where(and(eq(roundSteps.roundId, roundId), isNull(roundSteps.leftOutReason))).all().map(decode);
+}
+
+const candidate = {
+  id: steps.id, callId: steps.callId, choice: steps.choice, rolloutId: steps.rolloutId, attemptId: steps.attemptId,
+  taskId: rollouts.taskId, mode: rollouts.mode, rolloutState: rollouts.state, agent: steps.agent, sequence: steps.sequence,
+  parentStepId: steps.parentStepId, state: steps.state, quarantineReason: steps.quarantineReason, sampling: steps.sampling,
+  versionSpans: steps.versionSpans, promptIds: steps.promptIds, completionIds: steps.completionIds, logprobs: steps.logprobs,
+  createdAt: steps.createdAt,
+};
+
+type StoredStep = Omit<CandidateStep, 'promptIds' | 'completionIds' | 'logprobs'> & Readonly<Record<'promptIds' | 'completionIds' | 'logprobs', Buffer | null>>;
+
+function decode(row: StoredStep): CandidateStep {
+  return { ...row, promptIds: row.promptIds && decodeIds(row.promptIds), completionIds: row.completionIds && decodeIds(row.completionIds), logprobs: row.logprobs && decodeLogprobs(row.logprobs) };
 }

@@ -124,7 +124,8 @@ function setPolicyState(db: Database, policy: Policy, state: 'promoted' | 'rejec
   db.orm.update(policies).set({ state }).where(eq(policies.version, policy.version)).run();
 }
 
-function requirePolicy(db: Database, version: number): Policy {
+/** @throws StoreError `unknown_policy`. */
+export function requirePolicy(db: Database, version: number): Policy {
   const policy = findPolicy(db, version);
   if (policy === undefined) throw new StoreError('unknown_policy', `There is no policy version ${version}.`);
   return policy;

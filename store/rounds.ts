@@ -1,14 +1,14 @@
 /** Training rounds: requested by the proxy or the CLI, claimed and moved on by the trainer. */
-import { and, asc, desc, eq, gt, isNotNull, isNull, lt, sql } from './drizzle.ts';
+import { and, asc, desc, eq, gt, lt, sql } from './drizzle.ts';
 import { StoreError } from './errors.ts';
 import type { Database } from './open.ts';
 import { defaultPageSize, type Page, type PageOptions, toPage } from './page.ts';
 import { insertCandidate, promote, type NewPolicy, type Policy } from './policies.ts';
-import { rounds, roundSteps } from './schema.ts';
+import { insertRoundSteps, type PlannedStep } from './round-steps.ts';
+import { rounds, roundSteps, type RoundEnvironment } from './schema.ts';
 import { requireTransition, roundTransitions, type RoundState } from './transitions.ts';
 
 export type Round = typeof rounds.$inferSelect;
-export type RoundStep = typeof roundSteps.$inferSelect;
 export type RoundProgress = NonNullable<Round['progress']>;
 
 export interface RoundRequest {
@@ -33,9 +33,21 @@ export function claimRound(db: Database, at: number = Date.now()): Round | undef
     .where(and(eq(rounds.id, sql`(${oldest})`), eq(rounds.state, 'requested'))).returning().get());
 }
 
-/** What the round will be made with, written once it is known, so that it can be run again. */
-export function recordRoundSetup(db: Database, id: number, setup: { config: unknown; seed: number; baseVersion: number }): void {
-  db.write(() => { update(db, id, setup); });
+export interface RoundSetup {
+  /** The whole effective configuration. */
+  readonly config: unknown;
+  readonly seed: number;
+  readonly baseVersion: number;
+  readonly rewardsThrough: number;
+  readonly environment: RoundEnvironment;
+}
+
+/** All that decides a round's bytes, in one transaction, before anything is computed: then it can be run again. */
+export function recordRoundPlan(db: Database, id: number, setup: RoundSetup, steps: readonly PlannedStep[]): Round {
+  return db.write(() => {
+    insertRoundSteps(db, id, steps);
+    return update(db, id, setup);
+  });
 }
 
 export function setRoundProgress(db: Database, id: number, progress: RoundProgress): void {
@@ -61,10 +73,25 @@ export function finishRound(db: Database, id: number, end: RoundEnd): Round {
   });
 }
 
-/** A trainer that died left its round `running`: at trainer start such rounds fail. Returns how many. */
-export function failRunningRounds(db: Database, reason: string, at: number = Date.now()): number {
-  return db.write(() => db.orm.update(rounds).set({ state: 'failed', error: reason, progress: null, endedAt: at })
-    .where(eq(rounds.state, 'running')).run().changes);
+/** The trainer ends while its round runs: the round waits for the next trainer. */
+export function putRoundBack(db: Database, id: number): void {
+  db.write(() => {
+    requireTransition(roundTransitions, `Round ${id}`, requireRound(db, id).state, 'requested');
+    update(db, id, { state: 'requested', progress: null });
+  });
+}
+
+/**
+ * A trainer that died left its round `running`. At trainer start such a round waits again, as it was planned; one that has already cost `limit` trainers fails.
+ * Returns the ids of those that wait again.
+ */
+export function recoverRunningRounds(db: Database, limit: number, at: number = Date.now()): number[] {
+  return db.write(() => {
+    const interrupted = db.orm.update(rounds).set({ state: 'requested', progress: null, interruptions: sql`${rounds.interruptions} + 1` }).where(eq(rounds.state, 'running')).returning().all();
+    const [hopeless, waiting] = [interrupted.filter((round) => round.interruptions >= limit), interrupted.filter((round) => round.interruptions < limit)];
+    for (const { id, interruptions } of hopeless) finishRound(db, id, { state: 'failed', error: `The trainer died ${interruptions} times while this round ran (out of memory?); look at the system's log before you request it again.`, at });
+    return waiting.map(({ id }) => id);
+  });
 }
 
 export interface Publication {
@@ -120,22 +147,6 @@ export function listRounds(db: Database, options: PageOptions & { state?: RoundS
   return toPage(rows, limit, (row) => row.id);
 }
 
-/** All or none. */
-export function insertRoundSteps(db: Database, roundId: number, rows: readonly Omit<RoundStep, 'roundId'>[]): void {
-  db.write(() => { for (const row of rows) db.prepared(insertRoundStep).run({ ...row, roundId }); });
-}
-
-/** In order of step id, which is the cursor. `used`: only those that went in (true) or were left out (false). */
-export function listRoundSteps(db: Database, roundId: number, options: { limit?: number; after?: string; used?: boolean } = {}): Page<RoundStep> {
-  const { limit = defaultPageSize, after, used } = options;
-  const rows = db.orm.select().from(roundSteps).where(and(
-    eq(roundSteps.roundId, roundId),
-    after === undefined ? undefined : gt(roundSteps.stepId, after),
-    used === undefined ? undefined : (used ? isNull : isNotNull)(roundSteps.leftOutReason),
-  )).orderBy(asc(roundSteps.stepId)).limit(limit + 1).all();
-  return toPage(rows, limit, (row) => row.stepId);
-}
-
 function requireRound(db: Database, id: number): Round {
   const round = findRound(db, id);
   if (round === undefined) throw new StoreError('unknown_round', `There is no round ${id}.`);
@@ -147,9 +158,3 @@ function update(db: Database, id: number, columns: Partial<Round>): Round {
   if (round === undefined) throw new StoreError('unknown_round', `There is no round ${id}.`);
   return round;
 }
-
-const p = sql.placeholder;
-const insertRoundStep = (db: Database) => db.orm.insert(roundSteps).values({
-  roundId: p('roundId'), stepId: p('stepId'), credit: p('credit'), advantage: p('advantage'), weight: p('weight'),
-  staleness: p('staleness'), leftOutReason: p('leftOutReason'),
-}).prepare();

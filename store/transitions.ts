@@ -29,7 +29,8 @@ export const rolloutTransitions: Transitions<RolloutState> = {
 
 export const roundTransitions: Transitions<RoundState> = {
   requested: ['running', 'failed'],
-  running: ['published', 'promoted', 'empty', 'failed'],
+  // Back to `requested` when its trainer ends: the next one goes on with it. `rejected`: its numbers did not pass a check.
+  running: ['requested', 'published', 'promoted', 'rejected', 'empty', 'failed'],
   published: ['promoted', 'rejected'],
   promoted: [],
   rejected: [],

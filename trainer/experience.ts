@@ -1,7 +1,7 @@
 /** The round's rows, from the store: what selection chooses from, and what was chosen as training steps. */
 import { listCandidateSteps } from '../store/candidates.ts';
 import type { Database } from '../store/open.ts';
-import { liveRewards } from '../store/rewards.ts';
+import { lastRewardId, liveRewards } from '../store/rewards.ts';
 import { currentAttempt } from '../store/rollouts.ts';
 import type { VersionSpan } from '../store/schema.ts';
 import type { BatchStep } from './batch.ts';
@@ -26,21 +26,30 @@ export type GivenRewards = ReadonlyMap<string, readonly GivenReward[]>;
 export interface Experience {
   readonly candidates: readonly Candidate[];
   readonly rewards: GivenRewards;
+  /** Id of the newest reward that was seen. */
+  readonly rewardsThrough: number;
 }
 
 /** Live traffic and training rollouts are listed apart, so that much of one does not hide the other; many more than fit, for what is left out. */
 export function readExperience(db: Database, maxSteps: number): Experience {
   const steps = (['train', 'live'] as const).flatMap((mode) => listCandidateSteps(db, { modes: [mode], limit: maxSteps * 4, finalReasons }));
   const rolloutIds = [...new Set(steps.map((step) => step.rolloutId))];
-  const rewards = liveRewards(db, rolloutIds);
+  const rewardsThrough = lastRewardId(db);
+  const rewards = readRewards(db, rolloutIds, rewardsThrough);
   const lastAttempts = new Map(rolloutIds.map((id) => [id, currentAttempt(db, id)?.id ?? '']));
   return {
     candidates: steps
       .map((step) => ({ ...step, lastAttemptId: lastAttempts.get(step.rolloutId) ?? '', rewarded: rewards.has(step.rolloutId) }))
       // An ordinary live call has no reward: it is no candidate, and not worth a row in every round.
       .filter((step) => step.mode === 'train' || step.rewarded),
-    rewards: new Map([...rewards].map(([id, given]) => [id, given.map(({ value, kind, sequence }) => ({ value, kind, sequence }))])),
+    rewards,
+    rewardsThrough,
   };
+}
+
+/** @param through rewards with a greater id came later and do not count */
+export function readRewards(db: Database, rolloutIds: readonly string[], through: number): GivenRewards {
+  return new Map([...liveRewards(db, rolloutIds, through)].map(([id, given]) => [id, given.map(({ value, kind, sequence }) => ({ value, kind, sequence }))]));
 }
 
 /** @throws Error if a step that selection should have left out has no tokens, sampling parameters or task */

@@ -5,33 +5,38 @@ import type { Config, TrainerConfig } from '../config/schema.ts';
 import type { Model } from '../model/model.ts';
 import { openModel } from '../model/open.ts';
 import { watchChanges } from '../store/changes.ts';
-import { type Database, openDatabase } from '../store/open.ts';
-import { currentVersion, ensureBasePolicy, findPolicy, listPolicies } from '../store/policies.ts';
-import { claimRound, failRunningRounds, finishRound, recordRoundSetup, type Round, setRoundProgress } from '../store/rounds.ts';
+import { openDatabase } from '../store/open.ts';
+import { ensureBasePolicy, listPolicies } from '../store/policies.ts';
+import { claimRound, finishRound, putRoundBack, recoverRunningRounds, type Round, setRoundProgress } from '../store/rounds.ts';
 import { TrainerError } from './error.ts';
 import { grpoLoss } from './loss/grpo.ts';
-import { openTrainingPolicy, type PolicyVersion, type TrainingPolicy } from './policy.ts';
+import { openTrainingPolicy, type TrainingPolicy } from './policy.ts';
 import { sweepPolicies } from './publish.ts';
-import { effectiveConfig } from './round-config.ts';
 import { trackProgress } from './round-progress.ts';
-import { runRound } from './round.ts';
+import { type RoundParts, runRound } from './round.ts';
+
+/** A round that has cost so many trainers their life is given up. */
+const mostInterruptions = 10;
+/** What a round is rejected for: it could be computed, but its numbers must not be learned from. */
+const rejections: ReadonlySet<TrainerError['code']> = new Set(['logprob_mismatch', 'not_finite']);
 
 /**
- * Runs until the signal aborts; a round that is running then fails, with that reason.
+ * Runs until the signal aborts; a round that is running then waits for the next trainer.
  * @throws StoreError, ModelError, TrainerError (`unsuitable_model`) if it cannot start
  */
 export async function runTrainer(config: Config, signal: AbortSignal): Promise<void> {
   if (config.backend.kind !== 'embedded') throw new TrainerError('unsuitable_model', 'The trainer needs the model\'s weights: only an embedded backend has them (backend.kind).');
   setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   using db = openDatabase(config.dataDir, config.store);
-  failRunningRounds(db, 'The trainer stopped while this round ran; request it again.');
+  recoverRunningRounds(db, mostInterruptions);
   sweepPolicies(db.dataDir, new Set(listPolicies(db).map((policy) => policy.version)));
   const model = await openModel(config.backend.model);
   ensureBasePolicy(db, model.fingerprint);
   const policies = keepWarm(model, join(db.dataDir, 'cache'));
+  const parts = { db, model: model.fingerprint, trainer: config.trainer, openPolicy: policies.open };
   try {
     for await (const _ of watchChanges(db, config.trainer.pollMs, signal)) {
-      for (let round = claimRound(db); round !== undefined; round = claimRound(db)) await perform(db, model, policies.open, config.trainer, round, signal);
+      for (let round = claimRound(db); round !== undefined; round = signal.aborted ? undefined : claimRound(db)) await perform(parts, round, signal);
     }
   } finally {
     await policies.close();
@@ -40,28 +45,19 @@ export async function runTrainer(config: Config, signal: AbortSignal): Promise<v
 }
 
 /** Whatever goes wrong in a round ends that round, not the trainer. */
-async function perform(db: Database, model: Model, openPolicy: (config: TrainerConfig) => Promise<TrainingPolicy>, trainer: TrainerConfig, round: Round, signal: AbortSignal): Promise<void> {
+async function perform(parts: Omit<RoundParts, 'progress'>, round: Round, signal: AbortSignal): Promise<void> {
+  const { db } = parts;
   try {
-    const config = effectiveConfig(trainer, round.config);
-    const seed = round.seed ?? config.seed + round.id;
-    const base = currentPolicy(db);
-    recordRoundSetup(db, round.id, { config, seed, baseVersion: base.version });
-    const policy = await openPolicy(config);
-    policy.load(base, seed);
-    const progress = trackProgress((at) => { setRoundProgress(db, round.id, at); }, signal);
-    await runRound({ db, config, seed, policy, baseVersion: base.version, model: model.fingerprint, progress }, round);
+    await runRound({ ...parts, progress: trackProgress((at) => { setRoundProgress(db, round.id, at); }, signal) }, round);
   } catch (error) {
+    const code = error instanceof TrainerError ? error.code : undefined;
+    // Planned as it is, the next trainer goes on with it.
+    if (code === 'stopped') return putRoundBack(db, round.id);
     const message = error instanceof Error ? error.message : String(error);
-    finishRound(db, round.id, { state: 'failed', error: message });
+    finishRound(db, round.id, { state: code !== undefined && rejections.has(code) ? 'rejected' : 'failed', error: message });
     // An error with a code is a sentence for the user; anything else is a bug, and its stack says where.
     if (!(error instanceof Error && 'code' in error)) console.error(error);
   }
-}
-
-function currentPolicy(db: Database): PolicyVersion {
-  const version = currentVersion(db);
-  const row = findPolicy(db, version);
-  return row?.directory ? { version, kind: row.kind, directory: join(db.dataDir, row.directory) } : { version, kind: 'base', directory: null };
 }
 
 /** One policy in memory from round to round, made anew when a round's configuration asks for other graphs or another optimizer. */

@@ -5,6 +5,8 @@ import type { TrainerConfig } from '../config/schema.ts';
 import { type Adapter, adapterTensors, createAdapter, type LoraConfig, peftName, readAdapter, writeAdapter } from '../model/adapter.ts';
 import type { Model, Tensor } from '../model/model.ts';
 import { readSafetensors, writeSafetensors } from '../model/weights/safetensors.ts';
+import type { Database } from '../store/open.ts';
+import { requirePolicy } from '../store/policies.ts';
 import { createEmbeddedLearner } from './backends/embedded.ts';
 import { TrainerError } from './error.ts';
 import type { Learner, LossFn } from './learner.ts';
@@ -18,6 +20,12 @@ export interface PolicyVersion {
   readonly kind: 'base' | 'adapter' | 'full';
   /** Absolute; null for the base model. */
   readonly directory: string | null;
+}
+
+/** @throws StoreError `unknown_policy` */
+export function policyVersion(db: Database, version: number): PolicyVersion {
+  const { kind, directory } = requirePolicy(db, version);
+  return directory === null ? { version, kind: 'base', directory } : { version, kind, directory: join(db.dataDir, directory) };
 }
 
 export interface TrainingPolicy {

@@ -24,7 +24,7 @@ export function trackProgress(write: (progress: { phase: string; done: number; t
   let current: { phase: Phase; since: number; done: number; total: number } | undefined;
   let written = -Infinity;
   const check = (): void => {
-    if (signal.aborted) throw new TrainerError('stopped', 'The trainer was stopped while this round ran; request it again.');
+    if (signal.aborted) throw new TrainerError('stopped', 'The trainer was stopped while this round ran.');
   };
   const report = (): void => {
     if (!current || now() - written < writeEveryMs) return;

@@ -1,58 +1,66 @@
 /**
- * One training round, top to bottom: select → credit → advantages → batch → self-test → forward, backward, AdamW → publish → promote.
- * Same rows, same configuration, same seed: the same bytes.
+ * One training round, top to bottom: plan (select) → credit → advantages → self-test → forward, backward, AdamW → publish → promote.
+ * The same plan gives the same bytes.
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TrainerConfig } from '../config/schema.ts';
 import type { Database } from '../store/open.ts';
 import { nextVersion } from '../store/policies.ts';
-import { insertRoundSteps, publishRound, type Round, finishRound } from '../store/rounds.ts';
-import { readExperience } from './experience.ts';
+import { recordStepShares, type StepShare } from '../store/round-steps.ts';
+import { finishRound, publishRound, type Round } from '../store/rounds.ts';
+import { policyVersion, type TrainingPolicy } from './policy.ts';
 import { publishPolicy } from './publish.ts';
-import { type LeftOut, selectSteps } from './select.ts';
+import { planRound, recordedPlan, setupOf } from './round-plan.ts';
+import type { RoundProgress } from './round-progress.ts';
 import { comparableSteps, measureMismatch, requireAgreement } from './self-test.ts';
-import { type TrainingContext, trainPolicy } from './training.ts';
+import { trainPolicy } from './training.ts';
 import { buildTrainingSet, type TrainingSet } from './training-set.ts';
 
-/** With the effective configuration of this round. */
-export interface RoundContext extends TrainingContext {
+export interface RoundParts {
   readonly db: Database;
-  readonly seed: number;
-  readonly baseVersion: number;
   /** Fingerprint of the base model. */
   readonly model: string;
+  /** What a round's own configuration is laid over. */
+  readonly trainer: TrainerConfig;
+  /** A policy for a configuration, with any version's parameters. */
+  readonly openPolicy: (config: TrainerConfig) => Promise<TrainingPolicy>;
+  readonly progress: RoundProgress;
 }
 
 /** Enough to measure a mismatch to a percent, few enough to cost little. */
 const selfTestSteps = 64;
 
 /**
- * Ends the round `promoted`, `published` or `empty`.
- * @throws TrainerError `logprob_mismatch`, `not_finite`, `stopped`; then nothing is published, and the round is the caller's to end
+ * Goes on with a round that was planned before, or plans it. Ends it `promoted`, `published` or `empty`.
+ * @throws TrainerError; then nothing is published, and the round is the caller's to end
  */
-export async function runRound(context: RoundContext, round: Round): Promise<Round> {
-  const { db, config, policy, baseVersion, progress } = context;
+export async function runRound(parts: RoundParts, round: Round): Promise<Round> {
+  const { db, progress } = parts;
 
   progress.phase('select');
-  const experience = readExperience(db, config.maxSteps);
-  const { selected, leftOut } = selectSteps(experience.candidates, { ...config, baseVersion });
-  const set = buildTrainingSet(selected, experience.rewards, config, context.seed);
-  recordRoundSteps(db, round.id, set, leftOut);
-  const facts = { ...set.facts, leftOut: leftOut.length };
+  const plan = recordedPlan(db, round) ?? planRound(db, round.id, setupOf(db, parts.trainer, round));
+  const { config, baseVersion, seed } = plan;
+  const set = buildTrainingSet(plan.selected, plan.rewards, config, seed);
+  recordStepShares(db, round.id, sharesOf(set));
+  const facts = { ...set.facts, leftOut: plan.leftOut };
   const nothing = reasonForNothing(facts);
   if (nothing !== undefined) return finishRound(db, round.id, { state: 'empty', error: nothing, metrics: { ...facts, ...progress.seconds() } });
+
+  const policy = await parts.openPolicy(config);
+  policy.load(policyVersion(db, baseVersion), seed);
 
   progress.phase('self-test');
   const mismatch = await measureMismatch(policy.learner, comparableSteps(set.steps, baseVersion, selfTestSteps), config.tokensPerMicroBatch);
   if (mismatch) requireAgreement(mismatch, baseVersion, config.maxLogprobMismatch);
 
-  const trained = await trainPolicy(context, set);
+  const trained = await trainPolicy({ config, policy, progress }, set);
 
   progress.phase('publish');
   const version = nextVersion(db);
   const { directory, sha256 } = publishPolicy(
     db.dataDir,
-    { version, kind: policy.kind, parentVersion: baseVersion, roundId: round.id, model: context.model, createdAt: Date.now() },
+    { version, kind: policy.kind, parentVersion: baseVersion, roundId: round.id, model: parts.model, createdAt: Date.now() },
     (target) => { policy.write(target); },
   );
   const metrics = {
@@ -73,14 +81,11 @@ export async function runRound(context: RoundContext, round: Round): Promise<Rou
   }
 }
 
-function recordRoundSteps(db: Database, roundId: number, { steps, minibatches }: TrainingSet, leftOut: readonly LeftOut[]): void {
-  insertRoundSteps(db, roundId, [
-    ...steps.map((step) => ({
-      stepId: step.id, credit: step.credit, advantage: step.advantage, weight: (step.tokenWeight * step.completionTokenIds.length) / minibatches,
-      staleness: step.staleness, leftOutReason: null,
-    })),
-    ...leftOut.map(({ candidate, reason, staleness }) => ({ stepId: candidate.id, credit: null, advantage: null, weight: null, staleness, leftOutReason: reason })),
-  ]);
+/** What training makes of each step, as the rows hold it. */
+export function sharesOf({ steps, minibatches }: TrainingSet): StepShare[] {
+  return steps.map((step) => ({
+    stepId: step.id, credit: step.credit, advantage: step.advantage, weight: (step.tokenWeight * step.completionTokenIds.length) / minibatches,
+  }));
 }
 
 function reasonForNothing(facts: TrainingSet['facts'] & { leftOut: number }): string | undefined {

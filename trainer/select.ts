@@ -127,7 +127,8 @@ function stalenessOf(step: Candidate, baseVersion: number): number | null {
   return baseVersion - Math.min(...step.versionSpans.map((span) => span.version));
 }
 
-function inCallOrder(a: Candidate, b: Candidate): number {
+/** By rollout, attempt, call and choice. */
+export function inCallOrder(a: Candidate, b: Candidate): number {
   return compare(a.rolloutId, b.rolloutId) || compare(a.attemptId, b.attemptId) || a.sequence - b.sequence || a.choice - b.choice || compare(a.id, b.id);
 }
 

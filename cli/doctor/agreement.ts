@@ -57,7 +57,7 @@ async function sample({ engine, model, version, maxTokens }: AgreementOptions, i
   }
   const id = `sample-${index}`;
   return {
-    id, attemptId: id, rolloutId: id, taskId: id, promptTokenIds, temperature: 1, staleness: 0,
+    id, attemptId: id, rolloutId: id, taskId: id, promptTokenIds, sequence: 0, temperature: 1, staleness: 0,
     completionTokenIds: Int32Array.from(ids), behaviourLogprobs: Float32Array.from(logprobs),
     versionSpans: [{ version: version.version, from: 0, to: ids.length }],
   };

@@ -6,7 +6,7 @@ import { RunError } from '../failure.ts';
 const pollMs = 100;
 const swapTimeoutMs = 60_000;
 
-/** Follows the round's event stream; where that ends early, by asking again. @throws RunError when the round failed. */
+/** Follows the round's event stream; where that ends early, by asking again. @throws RunError when the round failed or was rejected before it had a policy. */
 export async function trainRound(client: AdminClient, request: { seed?: number }, signal: AbortSignal, onProgress: (round: RoundRow) => void): Promise<RoundRow> {
   const { id } = await client.startRound({ promote: true, ...request });
   let round = await client.round(id, signal);
@@ -21,7 +21,9 @@ export async function trainRound(client: AdminClient, request: { seed?: number }
       round = await client.round(id, signal);
     }
   }
-  if (round.state === 'failed') throw new RunError(`Round ${id} failed: ${round.error ?? 'the trainer gave no reason'}`);
+  // Rejected without a version: its numbers were refused before there was one, and so will be those of the next round.
+  const refused = round.state === 'failed' || (round.state === 'rejected' && round.result_version === null);
+  if (refused) throw new RunError(`Round ${id} ${round.state === 'failed' ? 'failed' : 'was rejected'}: ${round.error ?? 'the trainer gave no reason'}`);
   if (round.state === 'promoted' && round.result_version !== null) await untilServed(client, round.result_version, signal);
   return round;
 }

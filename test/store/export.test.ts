@@ -4,7 +4,8 @@ import { exportSteps } from '../../store/export.ts';
 import { newId } from '../../store/ids.ts';
 import { giveReward } from '../../store/rewards.ts';
 import { createRollout } from '../../store/rollouts.ts';
-import { claimRound, insertRoundSteps, publishRound, requestRound } from '../../store/rounds.ts';
+import { insertRoundSteps } from '../../store/round-steps.ts';
+import { claimRound, publishRound, requestRound } from '../../store/rounds.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import { ensureBasePolicy } from '../../store/policies.ts';
 import { mkdirSync } from 'node:fs';
@@ -62,7 +63,7 @@ describe('exportSteps', () => {
     openSteps(db, [a, b, c]);
     const { id } = requestRound(db);
     claimRound(db);
-    const row = { credit: null, advantage: null, weight: null, staleness: null };
+    const row = { staleness: null, digest: null };
     insertRoundSteps(db, id, [{ ...row, stepId: a.id, leftOutReason: null }, { ...row, stepId: b.id, leftOutReason: 'greedy' }]);
     mkdirSync(join(db.dataDir, 'policies/1'), { recursive: true });
     publishRound(db, { roundId: id, policy: { version: 1, kind: 'full', parentVersion: 0, directory: 'policies/1', sha256: '' }, metrics: {}, promote: true });

@@ -9,7 +9,8 @@ import {
   promote, rejectPolicy, rollback,
 } from '../../store/policies.ts';
 import { createRollout } from '../../store/rollouts.ts';
-import { claimRound, insertRoundSteps, publishRound, requestRound } from '../../store/rounds.ts';
+import { insertRoundSteps } from '../../store/round-steps.ts';
+import { claimRound, publishRound, requestRound } from '../../store/rounds.ts';
 import { openSteps } from '../../store/step-writes.ts';
 import { openStep } from './rows.ts';
 import { temporaryDatabase } from './temporary.ts';
@@ -114,7 +115,7 @@ describe('where a policy comes from', () => {
     const started = createRollout(db, { mode: 'train' });
     const steps = [openStep(started), openStep(started), openStep(started)];
     openSteps(db, steps);
-    const row = { credit: 1, advantage: 0.5, weight: 0.5, staleness: 0 };
+    const row = { staleness: 0, digest: null };
     for (const version of [1, 2]) {
       const { id } = requestRound(db);
       claimRound(db);

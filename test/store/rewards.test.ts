@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { StoreError, type StoreErrorCode } from '../../store/errors.ts';
-import { giveReward, listRewards, liveRewards } from '../../store/rewards.ts';
+import { giveReward, lastRewardId, listRewards, liveRewards } from '../../store/rewards.ts';
 import { createRollout } from '../../store/rollouts.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import { getStep } from '../../store/steps.ts';
@@ -88,5 +88,21 @@ describe('liveRewards', () => {
     assert.equal(live.size, 750);
     ids.forEach((id, i) => { assert.deepEqual(live.get(id)?.map((reward) => reward.value), i % 2 === 0 ? [i] : undefined); });
     assert.equal(liveRewards(db, []).size, 0);
+  });
+
+  it('says what was live when a reward was the newest, whatever came after', (t) => {
+    const db = temporaryDatabase(t);
+    const { rollout, attempt } = createRollout(db, { mode: 'train' });
+    const step = openStep({ rollout, attempt });
+    openSteps(db, [step]);
+    assert.equal(lastRewardId(db), 0);
+    const given = [
+      { target: { rolloutId: rollout.id }, value: 1 }, { target: { rolloutId: rollout.id }, value: 2, name: 'style' }, { target: { stepId: step.id }, value: 3 },
+      { target: { rolloutId: rollout.id }, value: 4 }, { target: { stepId: step.id }, value: 5 },
+    ].map((reward) => giveReward(db, { ...reward, source: 'agent' }).reward.id);
+    const seen = [0, ...given].map((through) => liveRewards(db, [rollout.id], through).get(rollout.id)?.map((reward) => reward.value));
+    assert.deepEqual(seen, [undefined, [1], [1, 2], [1, 2, 3], [2, 3, 4], [2, 4, 5]]);
+    assert.deepEqual(liveRewards(db, [rollout.id]).get(rollout.id)?.map((reward) => reward.value), [2, 4, 5]);
+    assert.equal(lastRewardId(db), given.at(-1));
   });
 });

@@ -8,9 +8,10 @@ import { openDatabase } from '../../store/open.ts';
 import { currentVersion, ensureBasePolicy, findPolicy } from '../../store/policies.ts';
 import { createRollout } from '../../store/rollouts.ts';
 import {
-  claimRound, failRunningRounds, findRound, finishRound, getRound, insertRoundSteps, listRounds, listRoundSteps, publishRound,
-  recordRoundSetup, requestRound, setRoundProgress,
+  claimRound, findRound, finishRound, getRound, listRounds, publishRound, putRoundBack, recordRoundPlan, recoverRunningRounds, requestRound,
+  setRoundProgress,
 } from '../../store/rounds.ts';
+import { insertRoundSteps, listRoundSteps, recordStepShares } from '../../store/round-steps.ts';
 import { roundStates } from '../../store/schema.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import { roundTransitions, type RoundState } from '../../store/transitions.ts';
@@ -26,7 +27,8 @@ describe('a round', () => {
     assert.deepEqual([requested.state, requested.promote, requested.seed, requested.config], ['requested', false, 7, { epochs: 2 }]);
     assert.deepEqual(claimRound(db, 2), { ...requested, state: 'running', startedAt: 2 });
     assert.equal(claimRound(db), undefined);
-    recordRoundSetup(db, requested.id, { config: { epochs: 2, seed: 7 }, seed: 7, baseVersion: 0 });
+    const setup = { config: { epochs: 2, seed: 7 }, seed: 7, baseVersion: 0, rewardsThrough: 5, environment: { onnxruntime: '1', platform: 'p', cpu: 'c' } };
+    assert.deepEqual(recordRoundPlan(db, requested.id, setup, []), { ...requested, state: 'running', startedAt: 2, ...setup });
     setRoundProgress(db, requested.id, { phase: 'forward', done: 1, total: 4 });
     assert.deepEqual(findRound(db, requested.id)?.progress, { phase: 'forward', done: 1, total: 4 });
     const ended = finishRound(db, requested.id, { state: 'empty', metrics: { steps: 0 }, at: 3 });
@@ -54,14 +56,28 @@ describe('a round', () => {
     assert.throws(() => setRoundProgress(db, 99, { phase: 'x', done: 0, total: 0 }), refused('unknown_round'));
   });
 
-  it('that a dead trainer left running has failed; a requested one waits on', (t) => {
+  it('that a dead trainer left running waits again; one that ends every trainer fails', (t) => {
     const db = temporaryDatabase(t);
     const [running, waiting] = [requestRound(db).id, requestRound(db).id];
-    claimRound(db);
-    assert.equal(failRunningRounds(db, 'The trainer ended unexpectedly.', 9), 1);
-    const failed = findRound(db, running);
-    assert.deepEqual([failed?.state, failed?.error, failed?.endedAt], ['failed', 'The trainer ended unexpectedly.', 9]);
+    for (const time of [1, 2, 3]) {
+      assert.equal(claimRound(db)?.id, running, 'the interrupted one comes first');
+      setRoundProgress(db, running, { phase: 'train', done: time, total: 9 });
+      assert.deepEqual(recoverRunningRounds(db, 3, 9), time < 3 ? [running] : []);
+      const round = findRound(db, running);
+      assert.deepEqual([round?.state, round?.interruptions, round?.progress], [time < 3 ? 'requested' : 'failed', time, null]);
+    }
+    assert.match(findRound(db, running)?.error ?? '', /died 3 times .*out of memory/);
     assert.equal(findRound(db, waiting)?.state, 'requested');
+  });
+
+  it('is put back by a trainer that ends in good order, which costs it nothing', (t) => {
+    const db = temporaryDatabase(t);
+    const { id } = requestRound(db);
+    claimRound(db);
+    putRoundBack(db, id);
+    assert.deepEqual([findRound(db, id)?.state, findRound(db, id)?.interruptions], ['requested', 0]);
+    assert.throws(() => { putRoundBack(db, id); }, refused('illegal_transition'));
+    assert.equal(claimRound(db)?.id, id);
   });
 });
 
@@ -102,12 +118,15 @@ describe('the steps of a round', () => {
     openSteps(db, steps);
     const { id } = requestRound(db);
     const rows = steps.map((step, i) => ({
-      stepId: step.id, credit: i, advantage: i / 2, weight: 0.25, staleness: 1, leftOutReason: i === 2 ? 'no_group' : null,
+      stepId: step.id, staleness: 1, leftOutReason: i === 2 ? 'no_group' : null, digest: i === 2 ? null : 'abc',
     })).sort((a, b) => (a.stepId < b.stepId ? -1 : 1));
     insertRoundSteps(db, id, rows);
     const first = listRoundSteps(db, id, { limit: 2 });
     const rest = listRoundSteps(db, id, { limit: 2, after: first.nextCursor ?? '' });
-    assert.deepEqual([...first.items, ...rest.items], rows.map((row) => ({ ...row, roundId: id })));
+    assert.deepEqual([...first.items, ...rest.items], rows.map((row) => ({ ...row, roundId: id, credit: null, advantage: null, weight: null })));
+    const share = { credit: 1, advantage: 0.1, weight: 0.25 };
+    recordStepShares(db, id, rows.map(({ stepId }) => ({ stepId, ...share })));
+    assert.deepEqual(listRoundSteps(db, id, { limit: 1 }).items[0], { ...rows[0], roundId: id, ...share });
     assert.equal(rest.nextCursor, null);
     assert.equal(listRoundSteps(db, id, { used: true }).items.length, 2);
     assert.deepEqual(listRoundSteps(db, id, { used: false }).items.map((row) => row.leftOutReason), ['no_group']);
@@ -153,7 +172,7 @@ describe('what a round may choose from', () => {
     const end = (state: 'published' | 'failed', rows: [id: string, reason: string | null][]): void => {
       const { id } = requestRound(db);
       claimRound(db);
-      insertRoundSteps(db, id, rows.map(([stepId, leftOutReason]) => ({ stepId, leftOutReason, credit: null, advantage: null, weight: null, staleness: 0 })));
+      insertRoundSteps(db, id, rows.map(([stepId, leftOutReason]) => ({ stepId, leftOutReason, staleness: 0, digest: null })));
       finishRound(db, id, { state });
     };
     end('published', [[used.id, null], [greedy.id, 'greedy'], [early.id, 'running']]);

@@ -4,9 +4,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { currentVersion, findPolicy } from '../../store/policies.ts';
-import { findRound, listRoundSteps } from '../../store/rounds.ts';
+import { listRoundSteps } from '../../store/round-steps.ts';
+import { findRound } from '../../store/rounds.ts';
 import { TrainerError } from '../../trainer/error.ts';
-import { collect, distribution, makeWorld, trainerConfig, trainOnce, versionOf, type World } from './world.ts';
+import { policyVersion, type TrainingPolicy } from '../../trainer/policy.ts';
+import { collect, distribution, makeWorld, trainerConfig, trainOnce, type World } from './world.ts';
 import { maxAbsDifference } from '../model/golden.ts';
 
 const sha256 = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
@@ -17,7 +19,7 @@ await test('a policy gets better: rounds follow each other, each one recorded, p
   const { db } = world;
   const config = trainerConfig(lively);
   const policy = await world.policy(config);
-  policy.load(versionOf(db, 0), 1);
+  policy.load(policyVersion(db, 0), 1);
   const rewards: number[] = [];
   for (let version = 0; version < 7; version++) {
     rewards.push(await collect(db, policy.learner, { tasks: 4, group: 8, seed: version, version }));
@@ -48,7 +50,7 @@ await test('same rows, same seed: the same bytes; and a restarted trainer goes o
     const config = trainerConfig({ ...lively, minibatches: 2, epochs: 2, optimizer: { learningRate: 0.01, weightDecay: 0.1 } });
     let policy = await world.policy(config);
     for (let version = 0; version < 2; version++) {
-      policy.load(versionOf(world.db, version), 1);
+      policy.load(policyVersion(world.db, version), 1);
       await collect(world.db, policy.learner, { tasks: 2, group: 4, seed: version, version });
       await trainOnce(world, policy, config, version);
       if (restart) policy = await world.policy(config);
@@ -62,15 +64,15 @@ await test('same rows, same seed: the same bytes; and a restarted trainer goes o
 await test('going back to the base model forgets what the optimizer knew', async () => {
   await using world = makeWorld();
   const policy = await world.policy(trainerConfig());
-  policy.load(versionOf(world.db, 0), 1);
+  policy.load(policyVersion(world.db, 0), 1);
   await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
   await trainOnce(world, policy, trainerConfig(), 0);
   assert.equal(policy.optimizer.step, 1);
   const trained = await distribution(policy.learner, [1, 2, 3]);
-  policy.load(versionOf(world.db, 0), 1);
+  policy.load(policyVersion(world.db, 0), 1);
   assert.equal(policy.optimizer.step, 0);
   assert.ok([...policy.optimizer.state().moments.values()].every(({ data }) => data.every((moment) => moment === 0)));
-  policy.load(versionOf(world.db, 1), 1);
+  policy.load(policyVersion(world.db, 1), 1);
   assert.equal(policy.optimizer.step, 1);
   assert.ok(maxAbsDifference(await distribution(policy.learner, [1, 2, 3]), trained) === 0);
 });
@@ -80,7 +82,7 @@ await test('another seed draws another adapter', async () => {
   for (const seed of [1, 2]) {
     await using world = makeWorld();
     const policy = await world.policy(trainerConfig());
-    policy.load(versionOf(world.db, 0), seed);
+    policy.load(policyVersion(world.db, 0), seed);
     await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
     await trainOnce(world, policy, trainerConfig(), 0, seed);
     drawn.push(sha256(join(world.db.dataDir, 'policies/1/adapter_model.safetensors')));
@@ -92,7 +94,7 @@ await test('a round that nothing can be learned from ends empty, with the reason
   await using world = makeWorld();
   const config = trainerConfig();
   const policy = await world.policy(config);
-  policy.load(versionOf(world.db, 0), 1);
+  policy.load(policyVersion(world.db, 0), 1);
   const without = await trainOnce(world, policy, config, 0);
   assert.equal(without.state, 'empty');
   assert.match(without.error ?? '', /no new steps/);
@@ -109,37 +111,41 @@ await test('steps that a published round used are not used again', async () => {
   await using world = makeWorld();
   const config = trainerConfig();
   const policy = await world.policy(config);
-  policy.load(versionOf(world.db, 0), 1);
+  policy.load(policyVersion(world.db, 0), 1);
   await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
   assert.equal((await trainOnce(world, policy, config, 0, 1, false)).state, 'published');
   assert.equal(currentVersion(world.db), 0, 'published, not promoted');
   assert.equal((await trainOnce(world, policy, config, 0)).state, 'empty');
 });
 
-async function refused(world: World, config: ReturnType<typeof trainerConfig>, logprobError: number, baseVersion: number): Promise<TrainerError> {
-  const policy = await world.policy(config);
-  policy.load(versionOf(world.db, 0), 1);
-  await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0, logprobError });
-  const error: unknown = await trainOnce(world, policy, config, baseVersion).then(() => null, (thrown: unknown) => thrown);
+async function refused(world: World, policy: TrainingPolicy, logprobError: number, baseVersion: number): Promise<TrainerError> {
+  await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0, name: 'wrong', logprobError });
+  const error: unknown = await trainOnce(world, policy, trainerConfig(), baseVersion).then(() => null, (thrown: unknown) => thrown);
   assert.ok(error instanceof TrainerError, String(error));
-  assert.equal(findRound(world.db, 1)?.state, 'running', 'the caller ends it');
-  assert.ok(!existsSync(join(world.db.dataDir, 'policies/1')), 'nothing is published');
+  assert.equal(findRound(world.db, baseVersion + 1)?.state, 'running', 'the caller ends it');
+  assert.ok(!existsSync(join(world.db.dataDir, 'policies', String(baseVersion + 1))), 'nothing is published');
   return error;
 }
 
 await test('recorded log-probs that the trainer cannot reproduce are refused', async () => {
   await using world = makeWorld();
-  const error = await refused(world, trainerConfig(), 0.2, 0);
+  const policy = await world.policy(trainerConfig());
+  policy.load(policyVersion(world.db, 0), 1);
+  const error = await refused(world, policy, 0.2, 0);
   assert.equal(error.code, 'logprob_mismatch');
   assert.match(error.message, /0\.200 nats a token on average .* version 0/);
 });
 
 await test('a number that is not finite ends the round and names the step', async () => {
   await using world = makeWorld();
-  // From version 1, so that no step is there to be compared with.
-  const error = await refused(world, trainerConfig(), NaN, 1);
+  const policy = await world.policy(trainerConfig());
+  policy.load(policyVersion(world.db, 0), 1);
+  await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
+  await trainOnce(world, policy, trainerConfig(), 0);
+  // Sampled by version 0 while training starts from version 1: there is nothing to compare them with.
+  const error = await refused(world, policy, NaN, 1);
   assert.equal(error.code, 'not_finite');
-  assert.match(error.message, /st_0_0_\d_\d/);
+  assert.match(error.message, /st_wrong_0_\d_\d/);
 });
 
 await test('the KL term holds on to the base model', async () => {
@@ -148,7 +154,7 @@ await test('the KL term holds on to the base model', async () => {
     await using own = makeWorld();
     const config = trainerConfig({ algorithm: { klCoefficient }, ...lively, epochs: 8 });
     const policy = await own.policy(config);
-    policy.load(versionOf(own.db, 0), 1);
+    policy.load(policyVersion(own.db, 0), 1);
     await collect(own.db, policy.learner, { tasks: 2, group: 4, seed: 0, version: 0 });
     return (await trainOnce(own, policy, config, 0)).metrics?.['policyKl'] ?? NaN;
   };
@@ -158,7 +164,7 @@ await test('the KL term holds on to the base model', async () => {
   // After training, `withReference` is the base model, and afterwards the policy is itself again.
   const config = trainerConfig({ algorithm: { klCoefficient: 0.1 }, ...lively });
   const policy = await world.policy(config);
-  policy.load(versionOf(world.db, 0), 1);
+  policy.load(policyVersion(world.db, 0), 1);
   const base = await distribution(policy.learner, [1, 2, 3]);
   await collect(world.db, policy.learner, { tasks: 1, group: 8, seed: 0, version: 0 });
   await trainOnce(world, policy, config, 0);
@@ -173,7 +179,7 @@ await test('the entropy bonus keeps the policy broad', async () => {
     await using world = makeWorld();
     const config = trainerConfig({ algorithm: { entropyCoefficient }, ...lively, epochs: 4 });
     const policy = await world.policy(config);
-    policy.load(versionOf(world.db, 0), 1);
+    policy.load(policyVersion(world.db, 0), 1);
     await collect(world.db, policy.learner, { tasks: 2, group: 4, seed: 0, version: 0 });
     return (await trainOnce(world, policy, config, 0)).metrics?.['entropy'] ?? NaN;
   };
@@ -184,14 +190,14 @@ await test('full parameters: the published directory is a Hugging Face model tha
   await using world = makeWorld();
   const config = trainerConfig({ method: 'full', optimizer: { learningRate: 0.005 } });
   const policy = await world.policy(config);
-  policy.load(versionOf(world.db, 0), 1);
+  policy.load(policyVersion(world.db, 0), 1);
   await collect(world.db, policy.learner, { tasks: 2, group: 4, seed: 0, version: 0 });
   assert.equal((await trainOnce(world, policy, config, 0)).state, 'promoted');
   const directory = join(world.db.dataDir, 'policies/1');
   for (const name of ['config.json', 'model.safetensors', 'optimizer.safetensors', 'policy.json']) assert.ok(existsSync(join(directory, name)), name);
   const after = await distribution(policy.learner, [1, 2, 3]);
   const reopened = await world.policy(config);
-  reopened.load(versionOf(world.db, 1), 1);
+  reopened.load(policyVersion(world.db, 1), 1);
   assert.deepEqual(await distribution(reopened.learner, [1, 2, 3]), after);
   assert.equal(reopened.optimizer.step, 1);
 });
@@ -199,11 +205,11 @@ await test('full parameters: the published directory is a Hugging Face model tha
 await test('a base version of another method or LoRA shape is refused by name', async () => {
   await using world = makeWorld();
   const policy = await world.policy(trainerConfig());
-  policy.load(versionOf(world.db, 0), 1);
+  policy.load(policyVersion(world.db, 0), 1);
   await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
   await trainOnce(world, policy, trainerConfig(), 0);
   const other = await world.policy(trainerConfig({ lora: { rank: 2, alpha: 8 } }));
-  assert.throws(() => { other.load(versionOf(world.db, 1), 1); }, /Version 1 has rank 4, .* trainer\.lora asks for rank 2/);
+  assert.throws(() => { other.load(policyVersion(world.db, 1), 1); }, /Version 1 has rank 4, .* trainer\.lora asks for rank 2/);
   const full = await world.policy(trainerConfig({ method: 'full' }));
-  assert.throws(() => { full.load(versionOf(world.db, 1), 1); }, /Version 1 is an adapter and trainer\.method is full/);
+  assert.throws(() => { full.load(policyVersion(world.db, 1), 1); }, /Version 1 is an adapter and trainer\.method is full/);
 });

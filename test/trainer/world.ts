@@ -4,15 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TrainerConfig, trainerSchema } from '../../config/schema.ts';
 import { type Database, openDatabase } from '../../store/open.ts';
-import { ensureBasePolicy, findPolicy } from '../../store/policies.ts';
+import { ensureBasePolicy } from '../../store/policies.ts';
 import { giveReward } from '../../store/rewards.ts';
 import { createRollout, endRollout } from '../../store/rollouts.ts';
 import { findRound, requestRound, claimRound, type Round } from '../../store/rounds.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import type { Learner } from '../../trainer/learner.ts';
 import { grpoLoss } from '../../trainer/loss/grpo.ts';
-import { openTrainingPolicy, type PolicyVersion, type TrainableModel, type TrainingPolicy } from '../../trainer/policy.ts';
+import { openTrainingPolicy, type TrainableModel, type TrainingPolicy } from '../../trainer/policy.ts';
 import { seededRandom } from '../../trainer/random.ts';
+import { planRound } from '../../trainer/round-plan.ts';
 import { trackProgress } from '../../trainer/round-progress.ts';
 import { runRound } from '../../trainer/round.ts';
 import { openGolden } from '../model/golden.ts';
@@ -128,17 +129,12 @@ function draw(logprobs: Float32Array, uniform: number): number {
   return logprobs.length - 1;
 }
 
-export function versionOf(db: Database, version: number): PolicyVersion {
-  const row = findPolicy(db, version);
-  return row?.directory ? { version, kind: row.kind, directory: join(db.dataDir, row.directory) } : { version, kind: 'base', directory: null };
-}
-
-/** Requests, claims and runs a round from `baseVersion`. */
+/** Requests, plans and runs a round from `baseVersion`. */
 export async function trainOnce(world: World, policy: TrainingPolicy, config: TrainerConfig, baseVersion: number, seed = 1, promote = true): Promise<Round> {
   const requested = requestRound(world.db, { promote, seed });
-  const round = claimRound(world.db);
-  if (round?.id !== requested.id) throw new Error('another round was waiting');
-  policy.load(versionOf(world.db, baseVersion), seed);
-  await runRound({ db: world.db, config, seed, policy, baseVersion, model: world.model.fingerprint, progress: trackProgress(() => {}, new AbortController().signal) }, round);
-  return findRound(world.db, round.id) ?? round;
+  if (claimRound(world.db)?.id !== requested.id) throw new Error('another round was waiting');
+  planRound(world.db, requested.id, { config, seed, baseVersion });
+  const planned = findRound(world.db, requested.id) ?? requested;
+  await runRound({ db: world.db, model: world.model.fingerprint, trainer: config, openPolicy: () => Promise.resolve(policy), progress: trackProgress(() => {}, new AbortController().signal) }, planned);
+  return findRound(world.db, requested.id) ?? planned;
 }

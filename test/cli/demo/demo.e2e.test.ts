@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { exportSteps } from '../../../store/export.ts';
 import { openDatabase } from '../../../store/open.ts';
 import { currentVersion } from '../../../store/policies.ts';
-import { listRounds, listRoundSteps } from '../../../store/rounds.ts';
+import { listRoundSteps } from '../../../store/round-steps.ts';
+import { listRounds } from '../../../store/rounds.ts';
 import { fulgurite } from '../spawn.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
