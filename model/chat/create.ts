@@ -1,5 +1,7 @@
 /** Chat templates as transformers renders them (`chat_template_utils.render_jinja_template`): trim_blocks, lstrip_blocks, `tojson` without escapes. */
 import type { TemplateSources } from './choose.ts';
+import { cutAtTag, tagFinalMessage } from './continue.ts';
+import { generationVariables, readMarks } from './generation.ts';
 import { PYTHON_FUNCTIONS, parseTemplate } from './python.ts';
 import { ChatTemplateError, type ChatTemplate, type RenderOptions } from './template.ts';
 
@@ -18,22 +20,34 @@ export function createChatTemplate({ plain, withTools }: TemplateSources, specia
   const named: Record<string, unknown> = {};
   if (special.bosToken !== null) named['bos_token'] = special.bosToken;
   if (special.eosToken !== null) named['eos_token'] = special.eosToken;
+  /** With marks around what the assistant wrote, if asked for. */
+  const renderMarked = (options: RenderOptions, isMarked: boolean): string => {
+    const variables = {
+      ...named,
+      ...PYTHON_FUNCTIONS,
+      ...generationVariables(isMarked),
+      ...options.variables,
+      messages: options.continueFinalMessage === true ? tagFinalMessage(options.messages) : options.messages,
+      tools: options.tools ?? null,
+      documents: null,
+      add_generation_prompt: options.addGenerationPrompt,
+    };
+    const text = renderOrExplain(() => (options.tools?.length ? toolTemplate : template).render(variables));
+    refuseJoinedObject(text, options);
+    return text;
+  };
+  const end = (text: string, { continueFinalMessage = false }: RenderOptions): string => (continueFinalMessage ? cutAtTag(text) : text);
+
   return {
     source: plain,
     usesTools: /\btools\b/.test(withTools ?? plain),
-    render(options) {
-      const variables = {
-        ...named,
-        ...PYTHON_FUNCTIONS,
-        ...options.variables,
-        messages: options.messages,
-        tools: options.tools ?? null,
-        documents: null,
-        add_generation_prompt: options.addGenerationPrompt,
-      };
-      const text = renderOrExplain(() => (options.tools?.length ? toolTemplate : template).render(variables));
-      refuseJoinedObject(text, options);
-      return text;
+    render: (options) => end(renderMarked(options, false), options),
+    renderWithSpans(options) {
+      const whole = renderMarked(options, false);
+      const marked = readMarks(renderMarked(options, true));
+      if (marked.text !== whole) throw new ChatTemplateError('render_failed', 'The chat template changes the text of its {% generation %} blocks afterwards, so they cannot be told from the rest.');
+      const text = end(whole, options);
+      return { text, assistant: marked.spans.map(([from, to]) => [Math.min(from, text.length), Math.min(to, text.length)] as const) };
     },
   };
 }
@@ -42,10 +56,13 @@ export function createChatTemplate({ plain, withTools }: TemplateSources, specia
 export const noChatTemplate: ChatTemplate = {
   source: '',
   usesTools: false,
-  render() {
-    throw new ChatTemplateError('render_failed', 'This model has no chat template, so it cannot read messages; configure one with chatTemplate.');
-  },
+  render: refuse,
+  renderWithSpans: refuse,
 };
+
+function refuse(): never {
+  throw new ChatTemplateError('render_failed', 'This model has no chat template, so it cannot read messages; configure one with chatTemplate.');
+}
 
 function parseOrExplain(source: string): ReturnType<typeof parseTemplate> {
   try {

@@ -4,6 +4,7 @@
  * prints `None`, and `strftime_now` speaks the machine's language. Each becomes a call of a function below.
  */
 import { Template } from '@huggingface/jinja';
+import { generationAsIf, markGeneration } from './generation.ts';
 
 /** The variables that a rewritten template calls; names that no template uses. */
 export const PYTHON_FUNCTIONS = {
@@ -17,7 +18,7 @@ export const PYTHON_FUNCTIONS = {
 
 /** Parses a template and rewrites it. @throws Error with the parser's own message */
 export function parseTemplate(source: string): Template {
-  const template = new Template(source);
+  const template = new Template(generationAsIf(source));
   rewrite(template.parsed);
   return template;
 }
@@ -32,6 +33,7 @@ function rewrite(value: unknown): void {
   if (!isNode(value)) return;
   const children = value instanceof Map ? [...value].flat() : Object.values(value);
   children.forEach(rewrite);
+  markGeneration(value, (variable) => statement(`{{ ${variable} }}`));
   if (value['type'] === 'CallExpression') rewriteStrip(value);
   if (value['type'] === 'FilterExpression') rewriteTrim(value);
   if (value['type'] === 'Identifier' && value['value'] === 'strftime_now') value['value'] = '__strftime_now';
@@ -51,11 +53,14 @@ function rewriteStrip(call: Node): void {
 /** `operand | trim` → `__text(operand) | trim`. */
 function rewriteTrim(filter: Node): void {
   if (!isNode(filter['filter']) || filter['filter']['value'] !== 'trim') return;
-  const wrapped: unknown = new Template('{{ __text(operand) }}').parsed.body[0];
+  const wrapped = statement('{{ __text(operand) }}');
   if (!isNode(wrapped)) return;
   wrapped['args'] = [filter['operand']];
   filter['operand'] = wrapped;
 }
+
+/** The parsed form of a template of one statement. */
+const statement = (source: string): unknown => new Template(source).parsed.body[0];
 
 function stripStart(text: string, characters: string): string {
   const strip = new Set(characters);

@@ -1,4 +1,5 @@
 /** Chat templates: messages → prompt text. */
+import type { Span } from './generation.ts';
 
 export interface ChatMessage {
   readonly role: string;
@@ -14,6 +15,8 @@ export interface RenderOptions {
   /** OpenAI tool definitions. */
   readonly tools?: readonly unknown[];
   readonly addGenerationPrompt: boolean;
+  /** The text ends where the last message ends, so that the model goes on with it. Default false. */
+  readonly continueFinalMessage?: boolean;
   /** More template variables (`chat_template_kwargs`). */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
@@ -24,6 +27,8 @@ export interface ChatTemplate {
   readonly usesTools: boolean;
   /** @throws ChatTemplateError with the template's own message where it raises. */
   render(options: RenderOptions): string;
+  /** `render`, and what of it the assistant wrote, by the template's own `{% generation %}` blocks; a template without them says nothing of that. */
+  renderWithSpans(options: RenderOptions): { readonly text: string; readonly assistant: readonly Span[] };
 }
 
 export class ChatTemplateError extends Error {

@@ -43,8 +43,13 @@ export function createTokenizer(json: unknown, config: unknown, source: string):
   const open = (addedTokens: typeof added): HubTokenizer =>
     createHubTokenizer({ ...parsed.data, added_tokens: addedTokens, pre_tokenizer: withUnicodeDigits(parsed.data.pre_tokenizer) }, named.data, source);
   const hub = open(added);
-  /** Opened when first asked for: most never meet text whose special tokens are not to be believed. */
-  let literalHub: HubTokenizer | null = null;
+  const encoders = new Map([['tokens', hub]]);
+  /** The one that knows no special tokens is opened when first asked for: most never meet text that is not to be believed. */
+  const encoderFor = (specials: 'tokens' | 'characters'): HubTokenizer => {
+    const encoder = encoders.get(specials) ?? open(added.filter((token) => !token.special));
+    encoders.set(specials, encoder);
+    return encoder;
+  };
 
   const vocabulary = model.vocab as Record<string, number>; // of a BPE model that the library has just read
   const tokens: (string | undefined)[] = [];
@@ -72,9 +77,8 @@ export function createTokenizer(json: unknown, config: unknown, source: string):
     streamTokens((id) => (skipSpecialTokens && specialIds.has(id) ? nothing : tokenBytes(id)), decoding.kind === 'sentencepiece' ? decoding.stripLeading : 0);
 
   const encode = (text: string, { addSpecialTokens = false, specialTokensInText = 'tokens' }: EncodeOptions = {}): Int32Array => {
-    const encoder = specialTokensInText === 'tokens' ? hub : (literalHub ??= open(added.filter((token) => !token.special)));
     // A character that a vocabulary without unknown token cannot write has no id, and is left out as in the Python library.
-    const ids: (number | undefined)[] = encoder.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    const ids: (number | undefined)[] = encoderFor(specialTokensInText).encode(text, { add_special_tokens: addSpecialTokens }).ids;
     return Int32Array.from(ids.filter((id) => id !== undefined));
   };
 

@@ -97,7 +97,7 @@ export function tokenOffsets(text: string, tokens: readonly Written[], { isNfc, 
 function composed(original: string, isNfc: boolean, at: number): { readonly text: string; readonly start: number; readonly end: number }[] {
   let start = at;
   const before = Array.from(original, (character) => ({ start, end: (start += character.length) }));
-  const after = [...(isNfc ? original.normalize('NFC') : original)];
+  const after = Array.from(isNfc ? original.normalize('NFC') : original);
   // The first character absorbs what composes; the marks that are left are the last ones.
   const absorbed = Math.max(0, before.length - after.length);
   return after.map((character, i) => ({ text: character, ...before[i === 0 ? 0 : Math.min(i + absorbed, before.length - 1)] ?? { start: at, end: at } }));

@@ -31,6 +31,10 @@ export interface ChatRequest {
   /** 1 is off. */
   readonly repetitionPenalty: number;
   readonly logitBias: Readonly<Record<string, unknown>>;
+  /** The prompt asks for a new message of the assistant. */
+  readonly addGenerationPrompt: boolean;
+  /** The prompt ends inside the last message, which the answer goes on with. */
+  readonly continueFinalMessage: boolean;
   /** More variables for the chat template (`chat_template_kwargs`). */
   readonly templateVariables: Readonly<Record<string, unknown>>;
 }
@@ -63,6 +67,14 @@ function parseStream(body: Fields): { readonly stream: boolean; readonly include
   return { stream, includeUsage: options?.boolean('include_usage') ?? false };
 }
 
+/** As vLLM has them. */
+function parsePromptEnd(body: Fields): { readonly addGenerationPrompt: boolean; readonly continueFinalMessage: boolean } {
+  const addGenerationPrompt = body.boolean('add_generation_prompt') ?? true;
+  const continueFinalMessage = body.boolean('continue_final_message') ?? false;
+  if (continueFinalMessage && addGenerationPrompt) throw invalid('continue_final_message', 'continue_final_message needs add_generation_prompt to be false.');
+  return { addGenerationPrompt, continueFinalMessage };
+}
+
 /** Unknown fields are left alone. @throws ApiError 400 with the `param` that is wrong and a sentence that says what it must be. */
 export function parseChatRequest(json: unknown): ChatRequest {
   const body = new Fields(json);
@@ -88,6 +100,7 @@ export function parseChatRequest(json: unknown): ChatRequest {
     presencePenalty: body.number('presence_penalty', { min: -2, max: 2 }) ?? 0,
     repetitionPenalty: body.number('repetition_penalty', { min: 0, aboveMin: true }) ?? 1,
     logitBias: body.object('logit_bias')?.json ?? {},
+    ...parsePromptEnd(body),
     templateVariables: body.object('chat_template_kwargs')?.json ?? {},
   };
 }

@@ -128,7 +128,8 @@ export class EmbeddedBackend implements PolicyBackend {
   async #encode(request: ChatRequest, signal: AbortSignal): Promise<Int32Array> {
     const { prompts, engine } = this.#parts;
     const tools = request.toolChoice.kind === 'none' ? [] : request.tools.map((tool) => tool.json);
-    const ids = await prompts.encode({ messages: templateMessages(request.messages), tools, variables: request.templateVariables }, signal);
+    const { addGenerationPrompt, continueFinalMessage, templateVariables: variables } = request;
+    const ids = await prompts.encode({ messages: templateMessages(request.messages), tools, variables, addGenerationPrompt, continueFinalMessage }, signal);
     if (ids.length >= engine.maxContext) {
       throw new ApiError(400, `The messages are ${ids.length} tokens long, but the context is ${engine.maxContext} tokens, the answer included. Send less, or raise backend.maxContext if the model allows it.`, { code: 'context_length_exceeded', param: 'messages' });
     }

@@ -11,9 +11,9 @@ if (port === null) throw new Error('prompt-worker runs as a worker thread');
 const { model, chatTemplatePath } = workerData as TextSource;
 const { tokenizer, chatTemplate } = openText(model, { chatTemplatePath });
 
-function encode({ id, messages, tools, variables }: PromptJob): FromPrompts {
+function encode({ id, tools, ...prompt }: PromptJob): FromPrompts {
   try {
-    const text = chatTemplate.render({ messages, ...(tools.length === 0 ? {} : { tools }), variables, addGenerationPrompt: true });
+    const text = chatTemplate.render({ ...prompt, ...(tools.length === 0 ? {} : { tools }) });
     return { type: 'encoded', id, ids: tokenizer.encode(text) };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);

@@ -15,6 +15,8 @@ export interface Prompt {
   /** OpenAI tool definitions. */
   readonly tools: readonly unknown[];
   readonly variables: Readonly<Record<string, unknown>>;
+  readonly addGenerationPrompt: boolean;
+  readonly continueFinalMessage: boolean;
 }
 
 export interface PromptJob extends Prompt {

@@ -23,7 +23,7 @@ test('a minimal request has OpenAI\'s defaults; null is absent', () => {
   const expected = {
     model: 'm', messages: [user], tools: [], toolChoice: { kind: 'auto' }, parallelToolCalls: true,
     temperature: 1, topP: 1, topK: 0, minP: 0, seed: null, stop: [], maxTokens: null, n: 1, logprobs: false, topLogprobs: 0,
-    stream: false, includeUsage: false, responseFormat: 'text', frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1, logitBias: {}, templateVariables: {},
+    stream: false, includeUsage: false, responseFormat: 'text', frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1, logitBias: {}, addGenerationPrompt: true, continueFinalMessage: false, templateVariables: {},
   };
   assert.deepEqual(parseChatRequest(minimal), expected);
   assert.deepEqual(parseChatRequest({ ...minimal, temperature: null, stop: null, tools: null, max_tokens: null, unknown: { field: 1 } }), expected);
@@ -34,10 +34,11 @@ test('every parameter is read', () => {
     ...minimal, temperature: 0.3, top_p: 0.9, top_k: -1, min_p: 0.1, seed: 7, stop: 'END', max_tokens: 5, max_completion_tokens: 9, n: 2,
     logprobs: true, top_logprobs: 3, stream: true, stream_options: { include_usage: true }, tools: [tool],
     tool_choice: { type: 'function', function: { name: 'add' } }, parallel_tool_calls: false, chat_template_kwargs: { enable_thinking: false },
-    frequency_penalty: 0.5, presence_penalty: -1, repetition_penalty: 1.2,
+    add_generation_prompt: false, continue_final_message: true, frequency_penalty: 0.5, presence_penalty: -1, repetition_penalty: 1.2,
   });
   assert.deepEqual([request.temperature, request.topP, request.topK, request.minP, request.seed, request.stop, request.maxTokens, request.n], [0.3, 0.9, 0, 0.1, 7, ['END'], 9, 2]);
   assert.deepEqual([request.logprobs, request.topLogprobs, request.stream, request.includeUsage, request.parallelToolCalls], [true, 3, true, true, false]);
+  assert.deepEqual([request.addGenerationPrompt, request.continueFinalMessage], [false, true]);
   assert.deepEqual([request.frequencyPenalty, request.presencePenalty, request.repetitionPenalty], [0.5, -1, 1.2]);
   assert.deepEqual(request.toolChoice, { kind: 'named', name: 'add' });
   assert.deepEqual(request.tools, [{ name: 'add', json: tool }]);
@@ -87,6 +88,7 @@ const wrong: readonly (readonly [body: unknown, param: string | null, says: RegE
   [{ ...minimal, stream: 'yes' }, 'stream', /true or false/],
   [{ ...minimal, stream_options: { include_usage: true } }, 'stream_options', /needs stream/],
   [{ ...minimal, top_logprobs: 2 }, 'top_logprobs', /needs logprobs/],
+  [{ ...minimal, continue_final_message: true }, 'continue_final_message', /add_generation_prompt to be false/],
   [{ ...minimal, logprobs: true, top_logprobs: 21 }, 'top_logprobs', /at most 20/],
   [{ ...minimal, tools: [{ type: 'custom' }] }, 'tools[0].type', /only "function"/],
   [{ ...minimal, tools: [{ type: 'function', function: {} }] }, 'tools[0].function.name', /is missing/],
