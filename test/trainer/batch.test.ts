@@ -72,6 +72,7 @@ await test('every trained token appears once, with its target, its whole prefix 
     const plans = planMicroBatches(mergeSteps(steps), maxTokens, { code: (s: number, t: number) => s * 1000 + t });
     const seen = new Set<string>();
     for (const { batch, stepOfEntry, tokenOfEntry } of plans) {
+      assert.equal(new Set(batch.sequences).size, new Set(stepOfEntry).size);
       assert.ok(batch.batch === 1 || batch.batch * batch.time <= maxTokens);
       assert.equal(batch.tokenIds.length, batch.batch * batch.time);
       for (let m = 0; m < batch.targets.length; m++) {
@@ -82,6 +83,8 @@ await test('every trained token appears once, with its target, its whole prefix 
         seen.add(`${s}/${t}`);
         assert.equal(batch.targets[m], own.completionTokenIds[t]);
         assert.equal(batch.temperature[m], own.temperature);
+        // A step's tokens, and only they, share a sequence.
+        assert.equal(batch.sequences?.[m], batch.sequences?.[stepOfEntry.indexOf(s)]);
         assert.equal(batch.perToken['code']?.[m], s * 1000 + t);
         // A causal model sees exactly what it saw when this call stood alone: merging cannot change a log-prob.
         const position = batch.positions[m] ?? -1;
