@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Aggregation } from '../../../trainer/loss/aggregation.ts';
 import type { PolicyLossSpec } from '../../../trainer/loss/spec.ts';
 import { type LossSequence, weighTokens } from '../../../trainer/loss/weigh-tokens.ts';
