@@ -1,12 +1,13 @@
-/** `fulgurite rounds`: the training rounds of a server. */
+/** `fulgurite rounds`: the training rounds of a server; one of them run again. */
 import type { Command } from 'commander';
 import { AdminClient, type RoundRow } from './client/admin.ts';
 import { addConnectionOptions, connectionOf, type ConnectionOptions } from './client/connection.ts';
 import { newCommand, positiveInteger } from './command.ts';
+import { addConfigOptions, type ConfigOptions } from './configuration.ts';
 import { cell, textTable } from './terminal/table.ts';
 
 export function roundsCommand(): Command {
-  const rounds = newCommand('rounds', 'List the training rounds, or show one.', 'rounds show 3');
+  const rounds = newCommand('rounds', 'List the training rounds, show one, or run one again.', 'rounds show 3');
   rounds.addCommand(addConnectionOptions(newCommand('list', 'The newest rounds.', 'rounds list --limit 5'))
     .option('-n, --limit <number>', 'how many', positiveInteger, 20)
     .option('--json', 'one JSON object a line')
@@ -16,6 +17,13 @@ export function roundsCommand(): Command {
     .action(async (id: number, options: ConnectionOptions) => {
       const round = await new AdminClient(connectionOf(options)).round(id);
       process.stdout.write(`${JSON.stringify(round, null, 2)}\n`);
+    }));
+  rounds.addCommand(addConfigOptions(newCommand('replay', 'Run a round of a data directory again and compare the bytes with those that were published.', 'rounds replay 3 --model ./model --data ./data'))
+    .argument('<id>', 'the round', positiveInteger)
+    .action(async (id: number, options: ConfigOptions) => {
+      // The other commands ask a server and need neither model nor trainer.
+      const { replay } = await import('./rounds/replay.ts');
+      await replay(id, options);
     }));
   return rounds;
 }

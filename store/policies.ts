@@ -26,9 +26,14 @@ export function ensureBasePolicy(db: Database, fingerprint: string | null, at: n
 }
 
 function bindModel(db: Database, fingerprint: string): void {
+  requireBaseModel(db, fingerprint);
+  db.orm.insert(meta).values({ key: 'model', value: fingerprint }).onConflictDoNothing().run();
+}
+
+/** @throws StoreError `model_mismatch`: this data directory belongs to another base model. One that belongs to none yet passes. */
+export function requireBaseModel(db: Database, fingerprint: string): void {
   const bound = db.orm.select().from(meta).where(eq(meta.key, 'model')).get()?.value;
-  if (bound === undefined) db.orm.insert(meta).values({ key: 'model', value: fingerprint }).run();
-  else if (bound !== fingerprint) throw new StoreError('model_mismatch', `${db.dataDir} was made with another base model; give that model or another dataDir.`);
+  if (bound !== undefined && bound !== fingerprint) throw new StoreError('model_mismatch', `${db.dataDir} was made with another base model; give that model or another dataDir.`);
 }
 
 /** The version that the next policy gets: the trainer names its directory so, then calls `insertCandidate`. */

@@ -147,7 +147,8 @@ export function listRounds(db: Database, options: PageOptions & { state?: RoundS
   return toPage(rows, limit, (row) => row.id);
 }
 
-function requireRound(db: Database, id: number): Round {
+/** @throws StoreError `unknown_round`. */
+export function requireRound(db: Database, id: number): Round {
   const round = findRound(db, id);
   if (round === undefined) throw new StoreError('unknown_round', `There is no round ${id}.`);
   return round;

@@ -11,7 +11,7 @@ import { createEmbeddedLearner } from './backends/embedded.ts';
 import { TrainerError } from './error.ts';
 import type { Learner, LossFn } from './learner.ts';
 import { AdamW } from './optimizer.ts';
-import { weightsFile } from './publish.ts';
+import { verifyPolicy, weightsFile } from './publish.ts';
 import { seededRandom } from './random.ts';
 
 /** A published version, or version 0: the base model. */
@@ -24,6 +24,7 @@ export interface PolicyVersion {
 
 /** @throws StoreError `unknown_policy` */
 export function policyVersion(db: Database, version: number): PolicyVersion {
+  if (version === 0) return { version, kind: 'base', directory: null };
   const { kind, directory } = requirePolicy(db, version);
   return directory === null ? { version, kind: 'base', directory } : { version, kind, directory: join(db.dataDir, directory) };
 }
@@ -36,7 +37,7 @@ export interface TrainingPolicy {
   readonly version: number | null;
   /**
    * Makes parameters and optimizer those of a version; nothing is read if they are. From the base model a fresh adapter is drawn by `seed`.
-   * @throws TrainerError `unsuitable_base` if it was trained by another method or with another LoRA shape
+   * @throws TrainerError `unsuitable_base` if it was trained by another method or with another LoRA shape, `corrupt_policy` if its files are not those that were published
    */
   load(base: PolicyVersion, seed: number): void;
   /** Call before the first change. */
@@ -80,6 +81,7 @@ export async function openTrainingPolicy(options: TrainingPolicyOptions): Promis
       // Version 0 is drawn anew each time: its adapter depends on the seed.
       if (base.version === version && base.kind !== 'base') return;
       version = null;
+      if (base.directory !== null) verifyPolicy(base.directory);
       assign(learner.parameters, base.directory === null ? format.initial(seed) : format.read(base, base.directory));
       const saved = base.directory === null ? null : join(base.directory, optimizerFile);
       if (saved !== null && existsSync(saved)) optimizer.load(readOptimizer(saved));

@@ -3,8 +3,10 @@
  * whenever this process is killed. What a kill leaves behind is swept at the next start.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
+import { TrainerError } from './error.ts';
 
 /** `policy.json`. */
 export interface PolicyManifest {
@@ -41,7 +43,7 @@ export function publishPolicy(dataDir: string, policy: Omit<PolicyManifest, 'fil
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true });
   write(temporary);
-  const files = Object.fromEntries(readdirSync(temporary).sort().map((name) => [name, sha256(join(temporary, name))]));
+  const files = hashFiles(temporary);
   const weights = files[weightsFile[policy.kind]];
   if (weights === undefined) throw new Error(`policy ${policy.version} was written without ${weightsFile[policy.kind]}`);
   const manifest: PolicyManifest = { ...policy, files };
@@ -63,6 +65,38 @@ export function sweepPolicies(dataDir: string, recordedVersions: ReadonlySet<num
   for (const name of leftovers) rmSync(join(policies, name), { recursive: true, force: true });
   return leftovers;
 }
+
+/** SHA-256 of every file of a directory, by name. */
+export function hashFiles(directory: string): Record<string, string> {
+  return Object.fromEntries(readdirSync(directory).sort().map((name) => [name, sha256(join(directory, name))]));
+}
+
+/**
+ * The manifest of a published policy, every file of it checked.
+ * @throws TrainerError `corrupt_policy` naming the file that is gone or not what was published
+ */
+export function verifyPolicy(directory: string): PolicyManifest {
+  const manifest = readManifest(directory);
+  for (const [name, published] of Object.entries(manifest.files)) {
+    const path = join(directory, name);
+    const why = !existsSync(path) ? 'is gone' : sha256(path) !== published ? 'is not what was published (its SHA-256 differs)' : null;
+    if (why !== null) throw new TrainerError('corrupt_policy', `${path} ${why}: put it back from a copy, or make another version current with "fulgurite policies promote".`);
+  }
+  return manifest;
+}
+
+function readManifest(directory: string): PolicyManifest {
+  const path = join(directory, 'policy.json');
+  try {
+    return manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw new TrainerError('corrupt_policy', `${path} is gone or not a policy's manifest: put it back from a copy, or make another version current with "fulgurite policies promote".`, { cause: error });
+  }
+}
+
+const manifestSchema = z.object({
+  version: z.int(), kind: z.enum(['adapter', 'full']), parentVersion: z.int(), roundId: z.int(), model: z.string(), createdAt: z.number(), files: z.record(z.string(), z.string()),
+});
 
 function sha256(path: string): string {
   return createHash('sha256').update(readFileSync(path)).digest('hex');

@@ -1,16 +1,14 @@
 /** What the doctor looks at, in order. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { eq } from '../../store/drizzle.ts';
 import type { Config, EmbeddedBackendConfig } from '../../config/schema.ts';
 import { startEngine } from '../../engine/client.ts';
 import type { Model } from '../../model/model.ts';
 import { openModel } from '../../model/open.ts';
 import { OpenAIBackend } from '../../proxy/backends/openai.ts';
 import { databaseFileName, openDatabase } from '../../store/open.ts';
-import { currentVersion, findPolicy } from '../../store/policies.ts';
-import { meta } from '../../store/schema.ts';
-import type { PolicyVersion } from '../../trainer/policy.ts';
+import { currentVersion, requireBaseModel } from '../../store/policies.ts';
+import { policyVersion, type PolicyVersion } from '../../trainer/policy.ts';
 import { RunError } from '../failure.ts';
 import { measureAgreement } from './agreement.ts';
 import { type Check, check } from './check.ts';
@@ -82,9 +80,6 @@ async function agreement(config: Config, backend: EmbeddedBackendConfig, model: 
 function servedVersion(dataDir: string, fingerprint: string): PolicyVersion {
   if (!existsSync(join(dataDir, databaseFileName))) return { version: 0, kind: 'base', directory: null };
   using db = openDatabase(dataDir, { readonly: true });
-  const bound = db.orm.select().from(meta).where(eq(meta.key, 'model')).get()?.value;
-  if (bound !== undefined && bound !== fingerprint) throw new RunError(`${resolve(dataDir)} was made with another base model.`);
-  const version = currentVersion(db);
-  const policy = findPolicy(db, version);
-  return { version, kind: policy?.kind ?? 'base', directory: policy?.directory ? join(resolve(dataDir), policy.directory) : null };
+  requireBaseModel(db, fingerprint);
+  return policyVersion(db, currentVersion(db));
 }

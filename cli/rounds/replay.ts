@@ -1,0 +1,47 @@
+/** `fulgurite rounds replay`: a round of a data directory run again, and its bytes compared with the published ones. */
+import { join } from 'node:path';
+import { openModel } from '../../model/open.ts';
+import { openDatabase } from '../../store/open.ts';
+import { requireBaseModel } from '../../store/policies.ts';
+import { grpoLoss } from '../../trainer/loss/grpo.ts';
+import { openTrainingPolicy, type TrainingPolicy } from '../../trainer/policy.ts';
+import { type Replay, replayRound } from '../../trainer/replay.ts';
+import { trackProgress } from '../../trainer/round-progress.ts';
+import { type ConfigOptions, configurationOf } from '../configuration.ts';
+import { RunError, UsageError } from '../failure.ts';
+import { onInterrupt } from '../interrupt.ts';
+import { Progress } from '../terminal/progress.ts';
+
+/** The model and the data directory are the configuration's; how to train is what the round's row says. A server may be running. */
+export async function replay(id: number, options: ConfigOptions): Promise<void> {
+  const config = configurationOf(options);
+  if (config.backend.kind !== 'embedded') throw new UsageError('A replay needs the model itself: backend.kind must be "embedded".');
+  using db = openDatabase(config.dataDir, { readonly: true });
+  const model = await openModel(config.backend.model);
+  const terminal = new Progress();
+  let policy: TrainingPolicy | undefined;
+  try {
+    requireBaseModel(db, model.fingerprint);
+    using interruption = onInterrupt();
+    const result = await replayRound({
+      db,
+      openPolicy: async (trainer) => policy = await openTrainingPolicy({ model, config: trainer, loss: grpoLoss(trainer.algorithm), cacheDir: join(db.dataDir, 'cache') }),
+      progress: trackProgress(({ phase, done, total }) => { terminal.update(`round ${id} again: ${phase} ${done}/${total}`); }, interruption.signal),
+    }, id);
+    terminal.clear();
+    process.stdout.write(report(result));
+    if (!result.same) throw new RunError(`Round ${id} does not give the bytes that were published.`);
+  } finally {
+    terminal.clear();
+    await policy?.close();
+    model.weights.close();
+  }
+}
+
+/** What was made of what, a line per file, and what explains a difference. */
+export function report({ round, steps, files, differences }: Replay): string {
+  const lines = files.map(({ name, published, replayed }) => (replayed === published
+    ? `  same       ${name}  ${published}`
+    : `  different  ${name}  published ${published}, now ${replayed ?? 'not written'}`));
+  return `${[`Round ${round.id}: version ${round.baseVersion} to ${round.resultVersion}, ${steps} steps, seed ${round.seed}.`, ...lines, ...differences.map((difference) => `  ${difference}`)].join('\n')}\n`;
+}
