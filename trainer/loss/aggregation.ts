@@ -1,10 +1,10 @@
 /** How the losses of single tokens become one number: as a weight per token, so that loss = Σ weight · tokenLoss. */
 
 /**
- * - `token-mean`: Σ over all tokens / their number, or / `normalizer` (DAPO, arXiv 2503.14476, equation 8).
+ * - `token-mean`: Σ over all tokens / their number, or / `normalizer` (DAPO, arXiv 2503.14476, equation 12).
  * - `seq-mean-token-mean`: mean over sequences of the mean over a sequence's tokens (GRPO, arXiv 2402.03300, equation 3).
- * - `seq-mean-token-sum`: mean over sequences of the sum over a sequence's tokens (the sequence's likelihood, arXiv 2402.14740, equation 6);
- *   with `normalizer` the sum is divided by that same constant for all sequences (Dr. GRPO, arXiv 2503.20783, appendix A).
+ * - `seq-mean-token-sum`: mean over sequences of the sum over a sequence's tokens (a completion is one action: RLOO, arXiv 2402.14740);
+ *   with `normalizer` the sum is divided by that same constant for all sequences (Dr. GRPO, arXiv 2503.20783).
  * - `per-rollout-mean`: mean over rollouts of the mean over a rollout's tokens, so that a rollout with many calls does not outweigh one with few.
  *   Divided by the number of `rollouts` that have tokens, or by the number of all `sequences` (Agent Lightning's own form).
  *

@@ -2,7 +2,7 @@
  * Importance weights π_old / π_behaviour for a sampler that computes other probabilities than the trainer: truncated (TIS) or masked (MIS).
  * Constants of the loss, so computed here in float64.
  * Yao et al., "Your Efficient RL Framework Secretly Brings You Off-Policy RL Training", fengyao.notion.site/off-policy-rl (TIS);
- * Liu et al., "When Speed Kills Stability", richardli.xyz/rl-collapse (sequence level, MIS); IcePop, arXiv 2510.18855, equation 4 (masked, two-sided).
+ * Liu et al., "When Speed Kills Stability", richardli.xyz/rl-collapse (sequence level, MIS); IcePop, arXiv 2510.18855 (masked, two-sided).
  */
 
 export interface ImportanceCorrection {

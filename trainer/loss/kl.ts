@@ -2,7 +2,7 @@
  * Estimates of KL(π, π_ref) from tokens sampled from π (Schulman, joschu.net/blog/kl-approx.html), as terms of a loss. With q = log π − log π_ref:
  *
  * - `k1` = q: unbiased, but its gradient is 0 on average.  - `abs` = |q|.
- * - `k2` = q²/2: biased, but its gradient is that of the KL (arXiv 2506.09477, section 3).
+ * - `k2` = q²/2: biased, but its gradient is that of the KL (arXiv 2506.09477).
  * - `k3` = e^−q + q − 1: unbiased, never negative (GRPO, arXiv 2402.03300, equation 4).
  * - `k1+`, `k3+`: the value of k1 or k3, the gradient of k2 (verl's straight-through form).
  */

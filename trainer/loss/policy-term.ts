@@ -4,7 +4,7 @@ import type { Ratio } from './ratio.ts';
 
 export type PolicyTerm = Reinforce | Clip | Cispo;
 
-/** −Â·log π (Williams 1992; arXiv 2402.14740, equation 3). */
+/** −Â·log π (REINFORCE; Williams 1992, doi 10.1007/BF00992696). */
 export interface Reinforce {
   readonly type: 'reinforce';
 }
@@ -17,9 +17,9 @@ export interface Clip {
   readonly ratio: Ratio;
   readonly clipLow: number;
   readonly clipHigh: number;
-  /** r is at most this in the unclipped product too: a bound for negative advantages (TRL's `delta`; arXiv 2505.07291, equation 1). */
+  /** r is at most this in the unclipped product too: a bound for negative advantages (two-sided clipping of INTELLECT-2, arXiv 2505.07291; TRL's `delta`). */
   readonly ratioMax?: number;
-  /** c > 1: for a negative advantage the loss is at most −c·Â (dual-clip PPO, arXiv 1912.09729, equation 5). */
+  /** c > 1: for a negative advantage the loss is at most −c·Â (dual-clip PPO, arXiv 1912.09729). */
   readonly dualClip?: number;
 }
 

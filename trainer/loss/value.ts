@@ -3,8 +3,8 @@ import { add, max, min, mul, sub, type Value } from '../../model/graph/index.ts'
 import type { Aggregation } from './aggregation.ts';
 
 /**
- * ½·max((V−R)², (clip(V, V_old−ε, V_old+ε)−R)²), of a token (PPO's implementation; arXiv 2006.05990, appendix B.1, and
- * c₁·L^VF of arXiv 1707.06347, equation 9, with the ½ of its reference code).
+ * ½·max((V−R)², (clip(V, V_old−ε, V_old+ε)−R)²), of a token (c₁·L^VF of PPO, arXiv 1707.06347, equation 9, with
+ * the clip and the ½ of its reference code; arXiv 2006.05990 measures what the clip does).
  */
 export interface ValueTerm {
   /** c₁. */
