@@ -6,6 +6,7 @@ import { architectures, type Forward } from '../model/architectures/index.ts';
 import { linear } from '../model/architectures/linear.ts';
 import { cachedHeadDim, canRotate, encodeModel, gather, Graph, GraphError, groupedQueryAttention, concat, reshape, reshapeTo, rotary, shapeOf, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
+import { lastPart, linearModules, type LinearModules } from '../model/lora-targets.ts';
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
 import type { KvShape } from './kv.ts';
@@ -34,15 +35,9 @@ export const names = {
 /** What a cache for this model's keys and values holds. */
 export const cacheShape = ({ layers, kvHeads, headDim }: ModelConfig): KvShape => ({ layers, kvHeads, headDim: cachedHeadDim(headDim) });
 
-/** Modules of the model that an adapter on these targets (`q_proj`) changes, with their `[out, in]`. */
-export function adaptedModules(config: ModelConfig, targets: readonly string[]): ReadonlyMap<string, readonly [out: number, inner: number]> {
-  const found = new Map<string, readonly [number, number]>();
-  for (const [name, [out = 0, inner = 0]] of architectures[config.architecture].tensors(config)) {
-    const module = name.replace(/\.weight$/, '');
-    if (targets.includes(module.slice(module.lastIndexOf('.') + 1))) found.set(module, [out, inner]);
-  }
-  return found;
-}
+/** Modules of the model that an adapter on these projections (`q_proj`) changes, with their `[out, in]`. */
+export const adaptedModules = (config: ModelConfig, targets: readonly string[]): LinearModules =>
+  new Map([...linearModules(config)].filter(([module]) => targets.includes(lastPart(module))));
 
 /**
  * @param targets projections that take an adapter; its matrices are inputs `[rank, in]` and `[out, rank]` of any rank, alpha

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { loraScale, readAdapter, type Adapter } from '../model/adapter.ts';
 import { openWeightBlob, type WeightBlob } from '../model/graph/weight-blob.ts';
+import { lastPart } from '../model/lora-targets.ts';
 import { openWeights, type ModelNumbers } from '../model/open.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { adapterFeeds, Runner, type AdapterMatrices, type RunInput, type Tensors } from './runner.ts';
@@ -54,7 +55,7 @@ export class PolicyLoader {
   async load({ version, kind, directory }: PolicyFiles): Promise<Policy> {
     if (kind === 'full') return this.#loadFull(version, directory);
     const adapter = readAdapter(directory, this.config);
-    return sharedPolicy(version, await this.#runnerFor(adapter.config.targets), matricesOf(adapter));
+    return sharedPolicy(version, await this.#runnerFor(projectionsOf(adapter)), matricesOf(adapter));
   }
 
   async #loadFull(version: number, directory: string): Promise<Policy> {
@@ -87,6 +88,9 @@ function sharedPolicy(version: number, runner: Runner, matrices: AdapterMatrices
   const feeds: Tensors = adapterFeeds(runner.config, runner.targets, matrices);
   return { version, run: (input) => runner.run(input, feeds), release: () => {} };
 }
+
+/** The last parts of the names of what an adapter changes. Modules that it leaves alone are fed zeros. */
+const projectionsOf = (adapter: Adapter): string[] => [...new Set(Array.from(adapter.modules.keys(), lastPart))];
 
 function matricesOf({ config, modules }: Adapter): AdapterMatrices {
   const scale = loraScale(config);

@@ -1,10 +1,10 @@
 /** LoRA adapters (Hu et al., arXiv 2106.09685; rsLoRA, arXiv 2312.03732) in the file format of PEFT. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { architectureOf } from './architectures/index.ts';
 import { ModelError } from './error.ts';
+import { targetModules, targetNames } from './lora-targets.ts';
 import type { ModelConfig, Tensor } from './model.ts';
+import { parsePeftConfig, peftConfig } from './peft-config.ts';
 import { readSafetensors, writeSafetensors } from './weights/safetensors.ts';
 
 export interface LoraConfig {
@@ -12,7 +12,7 @@ export interface LoraConfig {
   readonly alpha: number;
   /** Scale by alpha/√rank instead of alpha/rank. */
   readonly rsLora: boolean;
-  /** Last parts of module names: `q_proj`. */
+  /** Last parts of module names (`q_proj`), or whole names. Of an adapter: the shortest list that means its modules. */
   readonly targets: readonly string[];
 }
 
@@ -50,91 +50,50 @@ export function adapterTensors(adapter: Adapter): ReadonlyMap<string, Tensor> {
  */
 export function createAdapter(model: ModelConfig, config: LoraConfig, random: () => number): Adapter {
   const modules = new Map<string, LoraModule>();
-  for (const [module, [outputs, inputs]] of targetModules(model, config.targets)) {
+  const found = targetModules(model, { targets: config.targets });
+  for (const [module, [outputs, inputs]] of found) {
     const bound = Math.sqrt(1 / inputs);
     modules.set(module, {
       a: { shape: [config.rank, inputs], data: Float32Array.from({ length: config.rank * inputs }, () => (2 * random() - 1) * bound) },
       b: { shape: [outputs, config.rank], data: new Float32Array(outputs * config.rank) },
     });
   }
-  return { config, modules };
-}
-
-/** The modules that `targets` name, with the shapes `[out, in]` of their weights. @throws ModelError `invalid_config` */
-function targetModules(model: ModelConfig, targets: readonly string[]): ReadonlyMap<string, readonly [number, number]> {
-  const architecture = architectureOf(model);
-  for (const target of targets) {
-    if (!architecture.adapterTargets.includes(target)) throw new ModelError('invalid_config', `LoRA target "${target}" is not a linear layer of ${model.architecture}; choose from ${architecture.adapterTargets.join(', ')}.`);
-  }
-  const found = new Map<string, readonly [number, number]>();
-  for (const [name, [outputs = 0, inputs = 0]] of architecture.tensors(model)) {
-    const module = name.replace(/\.weight$/, '');
-    if (targets.some((target) => module.endsWith(`.${target}`))) found.set(module, [outputs, inputs]);
-  }
-  return found;
+  return { config: { ...config, targets: targetNames(model, found.keys()) }, modules };
 }
 
 /** Writes `adapter_config.json` and `adapter_model.safetensors` into a directory (made if needed), as PEFT, vLLM and SGLang read them. */
 export function writeAdapter(directory: string, adapter: Adapter, baseModel: string): void {
-  const { rank, alpha, rsLora, targets } = adapter.config;
   mkdirSync(directory, { recursive: true });
-  const config = {
-    base_model_name_or_path: baseModel, bias: 'none', fan_in_fan_out: false, inference_mode: true, init_lora_weights: true, lora_alpha: alpha, lora_dropout: 0,
-    modules_to_save: null, peft_type: 'LORA', r: rank, target_modules: targets.toSorted(), task_type: 'CAUSAL_LM', use_dora: false, use_rslora: rsLora,
-  };
-  writeFileSync(join(directory, CONFIG_FILE), `${JSON.stringify(config, null, 2)}\n`);
+  writeFileSync(join(directory, CONFIG_FILE), `${JSON.stringify(peftConfig(adapter.config, baseModel), null, 2)}\n`);
   writeSafetensors(join(directory, TENSOR_FILE), adapterTensors(adapter), { metadata: { format: 'pt' } });
 }
-
-const off = z.union([z.literal(false), z.null()]).optional();
-const empty = z.union([z.null(), z.record(z.string(), z.never()), z.array(z.never())]).optional();
-
-/** What would change the numbers and isn't computed here is refused, not ignored. */
-const peftSchema = z.looseObject({
-  peft_type: z.literal('LORA'),
-  r: z.int().positive(),
-  lora_alpha: z.number().positive(),
-  target_modules: z.array(z.string()).min(1),
-  use_rslora: z.boolean().default(false),
-  bias: z.literal('none').optional(),
-  use_dora: off,
-  fan_in_fan_out: off,
-  lora_bias: off,
-  rank_pattern: empty,
-  alpha_pattern: empty,
-  modules_to_save: empty,
-  target_parameters: empty,
-  layer_replication: empty,
-});
 
 /**
  * Reads an adapter directory and checks it against the model.
  * @throws ModelError `not_found`, `corrupt`; `invalid_config` for tensors or targets that don't fit the model; `unsupported` for a PEFT feature that isn't computed here
  */
 export function readAdapter(directory: string, model: ModelConfig): Adapter {
-  const config = readConfig(join(directory, CONFIG_FILE));
+  const path = join(directory, CONFIG_FILE);
+  const settings = parsePeftConfig(parseJson(path));
+  if (typeof settings === 'string') throw new ModelError('unsupported', `${path} is not a LoRA adapter that this project can compute: ${settings}`);
+  const { rules, ...config } = settings;
   using file = disposable(readSafetensors(join(directory, TENSOR_FILE)));
+  const found = targetModules(model, rules);
+  const unread = new Set(file.names());
   const modules = new Map<string, LoraModule>();
-  for (const [module, [outputs, inputs]] of targetModules(model, config.targets)) {
+  for (const [module, [outputs, inputs]] of found) {
     const tensor = (part: 'A' | 'B', shape: readonly [number, number]): Tensor => {
       const name = peftName(module, part);
-      if (!file.has(name)) throw new ModelError('invalid_config', `${directory} targets ${module} but has no tensor "${name}".`);
+      if (!unread.delete(name)) throw new ModelError('invalid_config', `${directory} targets ${module} but has no tensor "${name}".`);
       const read = file.read(name);
       if (read.shape.join() !== shape.join()) throw new ModelError('invalid_config', `"${name}" in ${directory} has shape [${read.shape.join(', ')}]; this model needs [${shape.join(', ')}].`);
       return read;
     };
     modules.set(module, { a: tensor('A', [config.rank, inputs]), b: tensor('B', [outputs, config.rank]) });
   }
-  const extra = file.names().length - 2 * modules.size;
-  if (extra !== 0) throw new ModelError('invalid_config', `${directory} has ${extra} tensors that belong to none of its target modules in this model.`);
-  return { config, modules };
-}
-
-function readConfig(path: string): LoraConfig {
-  const parsed = peftSchema.safeParse(parseJson(path));
-  if (!parsed.success) throw new ModelError('unsupported', `${path} is not a LoRA adapter that this project can compute: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
-  const { r, lora_alpha: alpha, use_rslora: rsLora, target_modules: targets } = parsed.data;
-  return { rank: r, alpha, rsLora, targets: targets.toSorted() };
+  const [extra] = unread;
+  if (extra !== undefined) throw new ModelError('invalid_config', `${directory} has ${unread.size} tensors that belong to none of its target modules in this model, "${extra}" first.`);
+  return { config: { ...config, targets: targetNames(model, found.keys()) }, modules };
 }
 
 function parseJson(path: string): unknown {

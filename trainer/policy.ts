@@ -133,7 +133,7 @@ function adapterFormat(model: TrainableModel, lora: LoraConfig): PolicyFormat {
     read(base, directory) {
       if (base.kind !== 'adapter') throw new TrainerError('unsuitable_base', `Version ${base.version} is a full checkpoint and trainer.method is lora: set trainer.method to full, or go back to a version that is an adapter.`);
       const saved = readAdapter(directory, model.config);
-      if (describe(saved.config) !== describe(lora)) throw new TrainerError('unsuitable_base', `Version ${base.version} has ${describe(saved.config)}, but trainer.lora asks for ${describe(lora)}: change trainer.lora back, or go back to version 0.`);
+      if (describe(saved.config) !== describe(adapter.config)) throw new TrainerError('unsuitable_base', `Version ${base.version} has ${describe(saved.config)}, but trainer.lora asks for ${describe(adapter.config)}: change trainer.lora back, or go back to version 0.`);
       return adapterTensors(saved);
     },
     // W + scale · B A is W when B is 0.

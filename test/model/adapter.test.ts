@@ -66,6 +66,16 @@ describe('PEFT\'s files', () => {
     for (const [key, value] of Object.entries(settings(copy))) if (key !== 'base_model_name_or_path') assert.deepEqual(value, settings(join(directory, 'lora'))[key], key);
   });
 
+  test('may name their targets by a pattern, or leave layers out', () => {
+    const path = broken('pattern', editConfig({ target_modules: String.raw`.*_proj` }));
+    assert.deepEqual(readAdapter(path, model), readAdapter(join(directory, 'lora'), model));
+    const part = broken('layer', editTensors((tensors) => { for (const name of tensors.keys()) if (!name.includes('layers.1.self_attn.q_proj')) tensors.delete(name); }));
+    editConfig({ target_modules: ['q_proj'], layers_to_transform: 1 })(part);
+    assert.deepEqual(readAdapter(part, model).config.targets, ['model.layers.1.self_attn.q_proj']);
+    writeAdapter(join(scratch, 'part-again'), readAdapter(part, model), 'base');
+    assert.deepEqual(readAdapter(join(scratch, 'part-again'), model), readAdapter(part, model));
+  });
+
   const broken = (name: string, change: (path: string) => void): string => {
     const path = join(scratch, name);
     cpSync(join(directory, 'lora'), path, { recursive: true });
@@ -89,11 +99,17 @@ describe('PEFT\'s files', () => {
     ['DoRA', editConfig({ use_dora: true }), 'unsupported', /use_dora/],
     ['ranks by pattern', editConfig({ rank_pattern: { q_proj: 8 } }), 'unsupported', /rank_pattern/],
     ['extra trained modules', editConfig({ modules_to_save: ['lm_head'] }), 'unsupported', /modules_to_save/],
+    ['a bias', editConfig({ bias: 'lora_only' }), 'unsupported', /bias/],
+    ['alphas by pattern', editConfig({ alpha_pattern: { q_proj: 8 } }), 'unsupported', /alpha_pattern/],
+    ['a start that changes the base', editConfig({ init_lora_weights: 'pissa' }), 'unsupported', /changes the base weights.*init_lora_weights/],
+    ['an activation of its own', editConfig({ alora_invocation_tokens: [1, 2] }), 'unsupported', /alora_invocation_tokens/],
+    ['a setting of the future', editConfig({ use_something_new: true }), 'unsupported', /use_something_new/],
+    ['transposed weights', editConfig({ fan_in_fan_out: true }), 'unsupported', /fan_in_fan_out/],
     ['another kind of adapter', editConfig({ peft_type: 'IA3' }), 'unsupported', /peft_type/],
     ['another rank', editConfig({ r: 5 }), 'invalid_config', /has shape \[4, 32\]; this model needs \[5, 32\]/],
     ['a target the model lacks', editConfig({ target_modules: ['c_attn'] }), 'invalid_config', /"c_attn" is not a linear layer/],
     ['a missing tensor', editTensors((tensors) => tensors.delete(first)), 'invalid_config', /has no tensor/],
-    ['a tensor too many', editTensors((tensors) => tensors.set('base_model.model.lm_head.lora_A.weight', { shape: [1], data: new Float32Array(1) })), 'invalid_config', /1 tensors that belong to none/],
+    ['a tensor too many', editTensors((tensors) => tensors.set('base_model.model.lm_head.lora_A.weight', { shape: [1], data: new Float32Array(1) })), 'invalid_config', /1 tensors that belong to none of its target modules in this model, "base_model.model.lm_head.lora_A.weight" first/],
   ];
   for (const [what, change, code, message] of refused) {
     test(`are refused: ${what}`, () => assert.throws(() => readAdapter(broken(what.replaceAll(' ', '-'), change), model), (error) => error instanceof ModelError && error.code === code && message.test(error.message)));
