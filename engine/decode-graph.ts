@@ -71,7 +71,7 @@ export function decodeGraph(config: ModelConfig, blob: WeightBlob, targets: read
   };
   const architecture = architectures[config.architecture];
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
-  graph.output(names.logits, architecture.logits(forward, gather(hidden, wanted)));
+  graph.output(names.logits, architecture.logits(forward, architecture.output(forward, gather(hidden, wanted))));
   return withStop(encodeModel(graph), names.lastPosition);
 }
 

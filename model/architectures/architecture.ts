@@ -51,6 +51,8 @@ export interface Architecture {
   readonly adapterTargets: readonly string[];
   /** Token ids (integers) `[N]` → hidden states before the final norm `[N, hiddenSize]`. */
   hidden(forward: Forward, tokenIds: Value): Value;
-  /** Hidden states `[M, hiddenSize]` (only the rows that matter) → logits `[M, vocabSize]`. */
-  logits(forward: Forward, hidden: Value): Value;
+  /** Hidden states `[M, hiddenSize]` (only the rows that matter) → after the final norm: what heads read. */
+  output(forward: Forward, hidden: Value): Value;
+  /** Output `[M, hiddenSize]` → logits `[M, vocabSize]`. */
+  logits(forward: Forward, output: Value): Value;
 }

@@ -39,7 +39,9 @@ export const llama: Architecture = {
     return x;
   },
 
-  logits: (forward, hidden) => head(forward, norm(forward, hidden, 'model.norm')),
+  output: (forward, hidden) => norm(forward, hidden, 'model.norm'),
+
+  logits: head,
 };
 
 function selfAttention(forward: Forward, x: Value, layer: number): Value {

@@ -43,7 +43,8 @@ export function buildTrainingGraph(config: ModelConfig, source: TensorSource, lo
 
   const architecture = architectureOf(config);
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
-  const logits = architecture.logits(forward, gather(hidden, positions));
+  const output = architecture.output(forward, gather(hidden, positions));
+  const logits = architecture.logits(forward, output);
   const { logprob, entropy } = tokenDistribution(logits, targets, inverseTemperature);
   graph.output('logprob', logprob);
   graph.output('entropy', entropy);

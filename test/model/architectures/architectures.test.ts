@@ -38,7 +38,7 @@ async function logits(golden: Golden, adapter?: Adapter): Promise<Float32Array> 
     },
     attention: causalAttention(config, { tokenIds, rope }),
   };
-  graph.output('logits', architecture.logits(forward, architecture.hidden(forward, reshape(tokenIds, [-1]))));
+  graph.output('logits', architecture.logits(forward, architecture.output(forward, architecture.hidden(forward, reshape(tokenIds, [-1])))));
   const path = join(blob.directory, `${Math.random()}.onnx`);
   writeFileSync(path, encodeModel(graph));
   const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1, logSeverityLevel: 3 });
