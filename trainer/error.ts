@@ -1,6 +1,6 @@
 /** Why a round cannot go on. The message is one sentence for people; it becomes the round's `error`. */
 export class TrainerError extends Error {
-  readonly code: 'unsuitable_base' | 'unsuitable_model' | 'bad_config' | 'logprob_mismatch' | 'not_finite' | 'changed' | 'not_replayable' | 'corrupt_policy' | 'stopped';
+  readonly code: 'unsuitable_base' | 'unsuitable_model' | 'no_device' | 'bad_config' | 'logprob_mismatch' | 'not_finite' | 'changed' | 'not_replayable' | 'corrupt_policy' | 'stopped';
   constructor(code: TrainerError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'TrainerError';

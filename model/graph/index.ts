@@ -3,6 +3,7 @@ export { Graph, type ExternalData } from './graph.ts';
 export { gradients } from './grad.ts';
 export { encodeModel } from './onnx/encode.ts';
 export { shareCommonSubexpressions } from './passes/common-subexpressions.ts';
+export { lowerForWebGpu } from './passes/webgpu.ts';
 export { removeDeadNodes } from './passes/dead-nodes.ts';
 export { GraphError, type Dim, type DType, type Shape, type Value, type ValueType } from './value.ts';
 export { attention } from './ops/attention.ts';

@@ -7,6 +7,7 @@ import type { Model, ModelConfig, Tensor, Weights } from '../../model/model.ts';
 import { ropesOf, ropeTables } from '../../model/rope.ts';
 import type { BackwardResult, ForwardResult, Learner, LossFn, MicroBatch } from '../learner.ts';
 import { buildTrainingGraph, gradientName, perTokenName, ropeName, type TensorSource } from './training-graph.ts';
+import type { Device } from './device.ts';
 import { openSession } from './session.ts';
 
 export interface EmbeddedLearnerOptions {
@@ -17,6 +18,8 @@ export interface EmbeddedLearnerOptions {
     /** Every tensor is trained, starting from copies of these weights (a published policy's; default: the model's own). */
     | { readonly kind: 'full'; readonly start?: Weights };
   readonly loss: LossFn;
+  /** Default: the CPU. */
+  readonly device?: Device;
   /** 0: as many as there are cores. Other numbers of threads may give other last bits. */
   readonly threads: number;
   /** Where graphs and the float32 base weights are kept; safe to delete. */
@@ -41,7 +44,7 @@ export async function createEmbeddedLearner(options: EmbeddedLearnerOptions): Pr
   const tensors = new Map([...parameters].map(([name, { data, shape }]) => [name, new ort.Tensor('float32', data, shape)]));
   const rope = new Map<number, ReadonlyMap<string, ort.Tensor>>();
 
-  const open = (loss: LossFn | null): Promise<ort.InferenceSession> => openSession(buildTrainingGraph(config, source, loss), directory, options.threads);
+  const open = (loss: LossFn | null): Promise<ort.InferenceSession> => openSession(buildTrainingGraph(config, source, loss), directory, { device: options.device ?? 'cpu', threads: options.threads });
   let forwardSession: Promise<ort.InferenceSession> | undefined;
   let backwardSession: Promise<ort.InferenceSession> | undefined;
 

@@ -5,14 +5,22 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { encodeModel, shareCommonSubexpressions, type Graph } from '../../model/graph/index.ts';
+import { TrainerError } from '../error.ts';
+import { type Device, lowerFor, remedies } from './device.ts';
+
+export interface SessionOptions {
+  readonly device: Device;
+  /** On the CPU; 0: as many as there are cores. */
+  readonly threads: number;
+}
 
 /**
  * @param directory where the graph's external data lies; the graph is written beside it. Null if it has none.
- * @param threads 0: as many as there are cores
+ * @throws TrainerError `no_device` if the device is not there
  */
-export async function openSession(graph: Graph, directory: string | null, threads: number): Promise<ort.InferenceSession> {
+export async function openSession(graph: Graph, directory: string | null, { device, threads }: SessionOptions): Promise<ort.InferenceSession> {
   const options: ort.InferenceSession.SessionOptions = {
-    executionProviders: ['cpu'],
+    executionProviders: [device],
     intraOpNumThreads: threads || availableParallelism(),
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
@@ -29,10 +37,18 @@ export async function openSession(graph: Graph, directory: string | null, thread
       },
     },
   };
-  const model = encodeModel(shareCommonSubexpressions(graph));
-  if (directory === null) return ort.InferenceSession.create(model, options);
-  return ort.InferenceSession.create(await writeOnce(directory, model), options);
+  const model = encodeModel(shareCommonSubexpressions(lowerFor[device](graph)));
+  const path = directory === null ? null : await writeOnce(directory, model);
+  try {
+    return await (path === null ? ort.InferenceSession.create(model, options) : ort.InferenceSession.create(path, options));
+  } catch (error) {
+    if (device === 'cpu') throw error;
+    throw new TrainerError('no_device', `trainer.device is ${device}, which does not work here. ${remedies[device]}. ONNX Runtime says: ${reasonOf(error)}`, { cause: error });
+  }
 }
+
+/** Without the place in ONNX Runtime's source and the condition that did not hold there. */
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).replace(/^\/onnxruntime_src\S* .* was false\. /s, '').trim();
 
 /** Under a name made of its content, so that equal graphs share a file and a reader never sees half of one. */
 async function writeOnce(directory: string, model: Uint8Array): Promise<string> {
