@@ -5,6 +5,7 @@ import type { Config, TrainerConfig } from '../config/schema.ts';
 import type { Model } from '../model/model.ts';
 import { openModel } from '../model/open.ts';
 import { watchChanges } from '../store/changes.ts';
+import { acquireLock } from '../store/lock.ts';
 import { openDatabase } from '../store/open.ts';
 import { ensureBasePolicy, listPolicies } from '../store/policies.ts';
 import { claimRound, finishRound, putRoundBack, recoverRunningRounds, type Round, setRoundProgress } from '../store/rounds.ts';
@@ -28,6 +29,9 @@ export async function runTrainer(config: Config, signal: AbortSignal): Promise<v
   if (config.backend.kind !== 'embedded') throw new TrainerError('unsuitable_model', 'The trainer needs the model\'s weights: only an embedded backend has them (backend.kind).');
   setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   using db = openDatabase(config.dataDir, config.store);
+  // One that was told to end, or whose server was killed, may still be computing.
+  using lock = await acquireLock(db.dataDir, 'trainer', signal, () => { console.error('trainer: another trainer is at work in this data directory; waiting for its end'); });
+  if (lock === null) return;
   recoverRunningRounds(db, mostInterruptions);
   sweepPolicies(db.dataDir, new Set(listPolicies(db).map((policy) => policy.version)));
   const model = await openModel(config.backend.model);
