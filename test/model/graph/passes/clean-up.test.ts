@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { loraScale, peftName, readAdapter } from '../../../../model/adapter.ts';
 import { add, exp, Graph, mul, reduceSum, removeDeadNodes, reshapeAs, shareCommonSubexpressions, type Value } from '../../../../model/graph/index.ts';
-import { buildTrainingGraph } from '../../../../trainer/backends/training-graph.ts';
-import { weightedNll } from '../../../trainer/backends/golden-batch.ts';
-import { openGolden } from '../../golden.ts';
-import { compile, type Feed } from '../run.ts';
+import { compile } from '../run.ts';
+import { goldenTrainingGraph, someFeeds } from './training-graph.ts';
 
 const types = (graph: Graph): string[] => graph.nodes.map(({ type }) => type);
 const matrix = (graph: Graph): Value => graph.input('x', 'float32', ['N', 2]);
@@ -57,28 +53,12 @@ test('what no output needs goes, inputs and constants too', () => {
 });
 
 test('a whole training graph gives the same bytes with fewer nodes', async () => {
-  const golden = openGolden('llama-tied');
-  const { config: lora, modules } = readAdapter(join(golden.directory, 'lora'), golden.config);
-  const graph = buildTrainingGraph(golden.config, {
-    parameters: [...modules.keys()].flatMap((module) => [peftName(module, 'A'), peftName(module, 'B')]),
-    weight: (to, name) => to.constant(golden.weights.read(name).data, golden.weights.shape(name)),
-    lora: (to, module) => {
-      const adapter = modules.get(module);
-      return adapter && { a: to.input(peftName(module, 'A'), 'float32', adapter.a.shape), b: to.input(peftName(module, 'B'), 'float32', adapter.b.shape), scale: loraScale(lora) };
-    },
-  }, weightedNll);
+  const graph = goldenTrainingGraph('llama-tied');
   const clean = removeDeadNodes(graph);
   const shared = removeDeadNodes(shareCommonSubexpressions(graph));
   assert.ok(clean.nodes.length < graph.nodes.length && shared.nodes.length < clean.nodes.length, `${graph.nodes.length} nodes, ${clean.nodes.length} needed, ${shared.nodes.length} different`);
-  const feeds = Object.fromEntries(graph.inputs.map((input) => [input.name, someData(input)]));
+  const feeds = someFeeds(graph);
   const expected = await (await compile(graph))(feeds);
   assert.ok(Number.isFinite(expected['loss']?.[0]));
   assert.deepEqual(await (await compile(shared))(feeds), expected);
 });
-
-/** Numbers of all signs and sizes below 1, small integers; three of every unknown dimension. */
-function someData({ dtype, shape }: Value): Feed {
-  const numbers = shape.map((dim) => (typeof dim === 'number' ? dim : 3));
-  const size = numbers.reduce((product, dim) => product * dim, 1);
-  return { shape: numbers, data: dtype === 'int32' ? Int32Array.from({ length: size }, (_, i) => i % 3) : Float32Array.from({ length: size }, (_, i) => Math.sin(i * i)) };
-}
