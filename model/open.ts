@@ -117,9 +117,18 @@ function openDirectory(directory: string): Opened {
   };
 }
 
-/** Every tensor of the architecture must be there, in its shape: found out now, not in the middle of a compilation. */
+/** What older versions of transformers stored although it follows from the configuration. */
+const FOLLOWS_FROM_CONFIG = /\.rotary_emb\.inv_freq$|^lm_head\.weight$/;
+
+/**
+ * Every tensor of the architecture must be there, in its shape: found out now, not in the middle of a compilation. And there must be
+ * none besides: what it holds would be left out of the numbers.
+ */
 function checkTensors({ config, weights }: Opened, path: string): void {
-  for (const [name, shape] of architectures[config.architecture].tensors(config)) {
+  const tensors = architectures[config.architecture].tensors(config);
+  const foreign = weights.names().find((name) => !tensors.has(name) && !FOLLOWS_FROM_CONFIG.test(name));
+  if (foreign !== undefined) throw new ModelError('unsupported', `${path}: not supported: tensor "${foreign}" has no place in a ${config.architecture} model of this configuration.`);
+  for (const [name, shape] of tensors) {
     if (!weights.has(name)) throw new ModelError('corrupt', `${path} has no tensor "${name}", which its configuration calls for.`);
     const found = weights.shape(name);
     if (found.join() !== shape.join()) throw new ModelError('corrupt', `${path}: tensor "${name}" is [${found.join(', ')}], but its configuration calls for [${shape.join(', ')}].`);

@@ -121,6 +121,7 @@ test('what is missing or does not fit is said in one sentence', async () => {
   await rejects(directory('bad-json', { 'config.json': '{' }), 'corrupt', /config\.json is not JSON/);
   const config = JSON.parse(readFileSync(FILES[0]!, 'utf8')) as Record<string, unknown>;
   await rejects(directory('deeper', { 'config.json': JSON.stringify({ ...config, num_hidden_layers: 3 }) }), 'corrupt', /no tensor "model\.layers\.2\./);
+  await rejects(directory('shallower', { 'config.json': JSON.stringify({ ...config, num_hidden_layers: 1 }) }), 'unsupported', /tensor "model\.layers\.1\.[a-z_.]*" has no place in a llama model/);
   await rejects(directory('wider', { 'config.json': JSON.stringify({ ...config, vocab_size: 98 }) }), 'corrupt', /"model\.embed_tokens\.weight" is \[97, 32\], .*\[98, 32\]/);
   await rejects(directory('untied', { 'config.json': JSON.stringify({ ...config, tie_word_embeddings: false }) }), 'corrupt', /lm_head\.weight/);
 });

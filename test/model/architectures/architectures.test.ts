@@ -16,7 +16,7 @@ const cacheDir = mkdtempSync(join(tmpdir(), 'architectures-'));
 after(() => rmSync(cacheDir, { recursive: true }));
 
 /** Logits `[batch·time, vocab]` of the golden batch, by the base weights in a file and an adapter in the graph. */
-async function logits(golden: Golden, adapter?: Adapter): Promise<Float32Array> {
+async function logits(golden: Golden, adapter?: Adapter, ids = golden.results.readInts('input_ids')): Promise<Float32Array> {
   const { config, results } = golden;
   const [batch = 0, time = 0] = results.shape('input_ids');
   const blob = await openWeightBlob(cacheDir, golden.directory.replaceAll('/', '_'), golden.weights);
@@ -42,7 +42,7 @@ async function logits(golden: Golden, adapter?: Adapter): Promise<Float32Array> 
   const path = join(blob.directory, `${Math.random()}.onnx`);
   writeFileSync(path, encodeModel(graph));
   const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1, logSeverityLevel: 3 });
-  const { logits: output } = await session.run({ ids: new ort.Tensor('int32', results.readInts('input_ids'), [batch, time]) });
+  const { logits: output } = await session.run({ ids: new ort.Tensor('int32', ids, [batch, time]) });
   assert.ok(output?.data instanceof Float32Array);
   return output.data;
 }
@@ -78,6 +78,17 @@ for (const name of ['llama-tied', 'llama-untied-llama3rope', 'qwen2', 'qwen3', '
     });
 
     test('base logits', async () => assertClose(atTokens(golden, await logits(golden)), golden.results.read('base/logits').data, 5e-5, 'logits'));
+
+    // Padding always comes last here, so that no mask is needed: a left-padded batch is one whose rows were moved.
+    test('base logits of the left-padded batch, its rows moved to the front', async () => {
+      const { results } = golden;
+      const [, time = 0] = results.shape('input_ids');
+      const padded = results.readInts('left/input_ids');
+      const mask = results.readInts('left/attention_mask');
+      const ids = new Int32Array(padded.length);
+      for (let row = 0; row < padded.length; row += time) ids.set(padded.subarray(row + mask.subarray(row, row + time).indexOf(1), row + time), row);
+      assertClose(atTokens(golden, await logits(golden, undefined, ids)), results.read('base/logits').data, 5e-5, 'logits');
+    });
 
     for (const block of ['lora', 'lora_rs'].filter((block) => golden.results.has(`${block}/logits`))) {
       const adapter = readAdapter(join(golden.directory, block), golden.config);
