@@ -73,6 +73,11 @@ async function ended(world: World, round: Round): Promise<void> {
   }
 }
 
+/** In [0, 1], another one each round: there is always something to learn. */
+function everChanging(tokens: readonly number[], round: number): number {
+  return tokens.reduce((sum, token, i) => (sum * 31 + token * (i + round + 1)) % 11, 0) / 10;
+}
+
 /** Rounds on what each policy in turn does; returns the SHA-256 of every file of every policy. */
 async function train(killing: boolean): Promise<{ readonly hashes: readonly object[]; readonly deaths: number; readonly interruptions: number }> {
   await using world = makeWorld();
@@ -86,9 +91,9 @@ async function train(killing: boolean): Promise<{ readonly hashes: readonly obje
     for (let version = 0; version < rounds; version++) {
       assert.equal(currentVersion(db), version);
       actor.load(policyVersion(db, version), 0);
-      await collect(db, actor.learner, { tasks: 2, group: 4, seed: version, version });
+      await collect(db, actor.learner, { tasks: 2, group: 4, seed: version, version, reward: (tokens) => everChanging(tokens, version) });
       const round = requestRound(db, { seed: version });
-      for (let time = 0; killing && time < 2; time++) {
+      for (let time = 0; time < (killing ? 2 : 0); time++) {
         // A start takes most of a second, the round itself less.
         await victim.killDuring(world, round, kills[Math.floor(random() * kills.length)] ?? 'at a random moment', random() * 1200);
       }
