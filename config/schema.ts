@@ -1,5 +1,6 @@
 /** Every setting: type, default, unit and a sentence. The loader, `--help` and docs/configuration.md are made from this file. */
 import { z } from 'zod';
+import { algorithmSchema, correctionSchema, creditSchema } from './algorithms.ts';
 
 const port = z.number().int().min(0).max(65535);
 const positive = z.number().int().positive();
@@ -46,18 +47,9 @@ export const trainerSchema = z.strictObject({
     rsLora: z.boolean().default(false).describe('Scale by alpha / sqrt(rank) instead (arXiv 2312.03732).'),
     targets: z.array(z.string()).min(1).default(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']).describe('Linear layers that get an adapter.'),
   }).prefault({}).describe('LoRA (arXiv 2106.09685).'),
-  algorithm: z.strictObject({
-    name: z.literal('grpo').default('grpo').describe('Group-relative policy optimization (arXiv 2402.03300).'),
-    group: z.enum(['calls', 'rollouts']).default('calls').describe('Group statistics over all calls of all rollouts of a task, or over its rollouts.'),
-    normalizeByStd: z.boolean().default(true).describe('Divide advantages by the group\'s standard deviation; without it this is Dr. GRPO (arXiv 2503.20783).'),
-    epsilon: z.number().nonnegative().default(1e-6).describe('Added to the group\'s standard deviation.'),
-    clipLow: z.number().min(0).max(1).default(0.2).describe('The ratio counts down to 1 − this.'),
-    clipHigh: z.number().min(0).default(0.2).describe('The ratio counts up to 1 + this.'),
-    aggregation: z.enum(['token-mean', 'seq-mean-token-mean', 'per-rollout-mean']).default('per-rollout-mean').describe('How token losses become one number: mean over tokens, over calls, or over rollouts.'),
-    klCoefficient: z.number().nonnegative().default(0).describe('Weight of the k3 estimate of KL(policy, base).'),
-    entropyCoefficient: z.number().nonnegative().default(0).describe('Weight of the entropy bonus.'),
-  }).prefault({}).describe('The policy-gradient algorithm.'),
-  credit: z.strictObject({ name: z.literal('identical').default('identical').describe('Every call gets the whole return.') }).prefault({}).describe('How a rollout\'s return is shared among its calls.'),
+  algorithm: algorithmSchema,
+  credit: creditSchema,
+  correction: correctionSchema,
   optimizer: z.strictObject({
     learningRate: z.number().positive().default(1e-4).describe('Step size.'),
     beta1: z.number().min(0).max(1).default(0.9).describe('Decay of the first moment.'),
@@ -82,6 +74,8 @@ export const trainerSchema = z.strictObject({
   seed: z.number().int().default(0).describe('Seed of the order of steps and of new adapters.'),
   threads: z.number().int().min(0).default(0).describe('Threads for training; 0: as many as there are cores.'),
   pollMs: positive.default(50).describe('How often the trainer looks for a requested round, in milliseconds.'),
+}).superRefine(({ credit, algorithm }, context) => {
+  if (credit.name === 'turn-values' && algorithm.name !== 'ppo') context.addIssue({ code: 'custom', path: ['credit', 'name'], message: 'turn-values needs a value head: only algorithm ppo has one' });
 }).describe('The trainer.');
 
 export const configSchema = z.strictObject({

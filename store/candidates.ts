@@ -25,6 +25,7 @@ export interface CandidateStep {
   readonly promptIds: Int32Array | null;
   readonly completionIds: Int32Array | null;
   readonly logprobs: Float32Array | null;
+  readonly finishReason: string | null;
   readonly createdAt: number;
 }
 
@@ -63,7 +64,7 @@ const candidate = {
   taskId: rollouts.taskId, mode: rollouts.mode, rolloutState: rollouts.state, agent: steps.agent, sequence: steps.sequence,
   parentStepId: steps.parentStepId, state: steps.state, quarantineReason: steps.quarantineReason, sampling: steps.sampling,
   versionSpans: steps.versionSpans, promptIds: steps.promptIds, completionIds: steps.completionIds, logprobs: steps.logprobs,
-  createdAt: steps.createdAt,
+  finishReason: steps.finishReason, createdAt: steps.createdAt,
 };
 
 type StoredStep = Omit<CandidateStep, 'promptIds' | 'completionIds' | 'logprobs'> & Readonly<Record<'promptIds' | 'completionIds' | 'logprobs', Buffer | null>>;

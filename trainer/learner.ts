@@ -60,6 +60,8 @@ export interface ForwardResult {
   readonly logprobs: Float32Array;
   /** `[M]` entropy of the (tempered) distribution, nats. */
   readonly entropy: Float32Array;
+  /** `[M]` what the value head says at the position that the target is predicted from; absent: there is none. */
+  readonly values?: Float32Array;
 }
 
 export interface BackwardResult extends ForwardResult {
@@ -69,7 +71,7 @@ export interface BackwardResult extends ForwardResult {
 }
 
 export interface Learner {
-  /** The trainable tensors by name (PEFT names for an adapter, Hugging Face names for full). The optimizer changes `data` in place. */
+  /** The trainable tensors by name (PEFT names for an adapter, Hugging Face names for full; `value_head.…`). The optimizer changes `data` in place. */
   readonly parameters: ReadonlyMap<string, Tensor>;
   forward(batch: MicroBatch): Promise<ForwardResult>;
   forwardBackward(batch: MicroBatch): Promise<BackwardResult>;

@@ -9,8 +9,8 @@ import { acquireLock } from '../store/lock.ts';
 import { openDatabase } from '../store/open.ts';
 import { ensureBasePolicy, listPolicies } from '../store/policies.ts';
 import { claimRound, finishRound, putRoundBack, recoverRunningRounds, type Round, setRoundProgress } from '../store/rounds.ts';
+import { algorithmOf } from './algorithms/index.ts';
 import { TrainerError } from './error.ts';
-import { grpoLoss } from './loss/grpo.ts';
 import { openTrainingPolicy, type TrainingPolicy } from './policy.ts';
 import { sweepPolicies } from './publish.ts';
 import { trackProgress } from './round-progress.ts';
@@ -73,11 +73,12 @@ function keepWarm(model: Model, cacheDir: string): { readonly open: (config: Tra
   };
   return {
     async open(config) {
-      const { method, lora, optimizer, threads, algorithm: { clipLow, clipHigh, klCoefficient, entropyCoefficient } } = config;
-      const key = JSON.stringify([method, lora, optimizer, threads, clipLow, clipHigh, klCoefficient, entropyCoefficient]);
+      const { method, lora, optimizer, threads } = config;
+      // The loss is part of the graph; how advantages are computed is not.
+      const key = JSON.stringify([method, lora, optimizer, threads, algorithmOf(config).loss]);
       if (warm?.key !== key) {
         await close();
-        warm = { key, policy: await openTrainingPolicy({ model, config, loss: grpoLoss(config.algorithm), cacheDir }) };
+        warm = { key, policy: await openTrainingPolicy({ model, config, cacheDir }) };
       }
       return warm.policy;
     },

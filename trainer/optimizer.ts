@@ -69,9 +69,11 @@ export class AdamW {
     return { step: this.#step, moments };
   }
 
-  /** Takes over saved state. Throws if a parameter's moments are missing or of another size. */
-  load(state: OptimizerState): void {
+  /** Takes over saved state; parameters that are new since then begin without moments. Throws if another parameter's are missing or of another size. */
+  load(state: OptimizerState, isNew: (parameter: string) => boolean = () => false): void {
+    this.reset();
     for (const [name, own] of this.#moments) {
+      if (isNew(name)) continue;
       const first = state.moments.get(`exp_avg.${name}`)?.data;
       const second = state.moments.get(`exp_avg_sq.${name}`)?.data;
       if (first?.length !== own.first.length || second?.length !== own.second.length) throw new Error(`the optimizer state has no moments for ${name} (${own.first.length} elements)`);

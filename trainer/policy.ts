@@ -7,12 +7,15 @@ import type { Model, Tensor } from '../model/model.ts';
 import { readSafetensors, writeSafetensors } from '../model/weights/safetensors.ts';
 import type { Database } from '../store/open.ts';
 import { requirePolicy } from '../store/policies.ts';
+import { algorithmOf } from './algorithms/index.ts';
 import { createEmbeddedLearner } from './backends/embedded.ts';
 import { TrainerError } from './error.ts';
-import type { Learner, LossFn } from './learner.ts';
+import type { Learner } from './learner.ts';
+import { policyLoss } from './loss/policy-loss.ts';
 import { AdamW } from './optimizer.ts';
 import { verifyPolicy, weightsFile } from './publish.ts';
 import { seededRandom } from './random.ts';
+import { createValueHead, isOfValueHead, readValueHead, writeValueHead } from './value-head.ts';
 
 /** A published version, or version 0: the base model. */
 export interface PolicyVersion {
@@ -56,8 +59,7 @@ export type TrainableModel = Pick<Model, 'config' | 'weights' | 'fingerprint' | 
 
 export interface TrainingPolicyOptions {
   readonly model: TrainableModel;
-  readonly config: Pick<TrainerConfig, 'method' | 'lora' | 'optimizer' | 'threads'>;
-  readonly loss: LossFn;
+  readonly config: Pick<TrainerConfig, 'method' | 'lora' | 'optimizer' | 'threads' | 'algorithm' | 'correction' | 'credit'>;
   /** Where graphs and float32 weights are kept. */
   readonly cacheDir: string;
 }
@@ -67,7 +69,11 @@ const optimizerFile = 'optimizer.safetensors';
 /** @throws TrainerError `unsuitable_model`: full training of a model that is no Hugging Face directory */
 export async function openTrainingPolicy(options: TrainingPolicyOptions): Promise<TrainingPolicy> {
   const format = options.config.method === 'lora' ? adapterFormat(options.model, options.config.lora) : fullFormat(options.model);
-  const learner = await createEmbeddedLearner({ model: options.model, trainable: format.trainable, loss: options.loss, threads: options.config.threads, cacheDir: options.cacheDir });
+  const { loss } = algorithmOf(options.config);
+  const head = loss.value && createValueHead(options.model.config.hiddenSize);
+  const learner = await createEmbeddedLearner({
+    model: options.model, trainable: format.trainable, loss: policyLoss(loss), ...(head ? { valueHead: head } : {}), threads: options.config.threads, cacheDir: options.cacheDir,
+  });
   const optimizer = new AdamW(learner.parameters, options.config.optimizer);
   let version: number | null = null;
   return {
@@ -83,8 +89,10 @@ export async function openTrainingPolicy(options: TrainingPolicyOptions): Promis
       version = null;
       if (base.directory !== null) verifyPolicy(base.directory);
       assign(learner.parameters, base.directory === null ? format.initial(seed) : format.read(base, base.directory));
+      const savedHead = base.directory === null ? null : readValueHead(base.directory);
+      if (head) assign(learner.parameters, savedHead ?? createValueHead(options.model.config.hiddenSize));
       const saved = base.directory === null ? null : join(base.directory, optimizerFile);
-      if (saved !== null && existsSync(saved)) optimizer.load(readOptimizer(saved));
+      if (saved !== null && existsSync(saved)) optimizer.load(readOptimizer(saved), savedHead ? () => false : isOfValueHead);
       else optimizer.reset();
       version = base.version;
     },
@@ -92,7 +100,8 @@ export async function openTrainingPolicy(options: TrainingPolicyOptions): Promis
       version = null;
     },
     write(directory) {
-      format.write(directory, learner.parameters);
+      format.write(directory, new Map([...learner.parameters].filter(([name]) => !isOfValueHead(name))));
+      writeValueHead(directory, learner.parameters);
       const { step, moments } = optimizer.state();
       writeSafetensors(join(directory, optimizerFile), [['step', { shape: [1], data: Int32Array.of(step) }], ...moments]);
     },

@@ -17,7 +17,8 @@ import { sharesOf } from './round.ts';
 import { recordedPlan, type RoundPlan } from './round-plan.ts';
 import type { RoundProgress } from './round-progress.ts';
 import { trainPolicy } from './training.ts';
-import { buildTrainingSet, type TrainingSet } from './training-set.ts';
+import { buildTrainingSet } from './training-set.ts';
+import { weighTrainingSet, type WeightedSet } from './weighted-set.ts';
 
 export interface ReplayParts {
   readonly db: Database;
@@ -50,12 +51,12 @@ export async function replayRound({ db, openPolicy, progress }: ReplayParts, id:
   const round = requireRound(db, id);
   const { plan, directory, files: published } = replayable(db, round);
   progress.phase('select');
-  const set = buildTrainingSet(plan.selected, plan.rewards, plan.config, plan.seed);
-  const differences = [...changedShares(db, round, set), ...changedEnvironment(round.environment)];
-
   const policy = await openPolicy(plan.config);
   policy.load(policyVersion(db, plan.baseVersion), plan.seed);
-  await trainPolicy({ config: plan.config, policy, progress }, set);
+  const context = { config: plan.config, policy, progress };
+  const set = await weighTrainingSet(context, buildTrainingSet(plan.selected, plan.rewards, plan.config, plan.seed));
+  const differences = [...changedShares(db, round, set), ...changedEnvironment(round.environment)];
+  await trainPolicy(context, set);
 
   const scratch = mkdtempSync(join(tmpdir(), 'fulgurite-replay-'));
   try {
@@ -85,7 +86,7 @@ function replayable(db: Database, round: Round): { plan: RoundPlan; directory: s
 }
 
 /** Credits and advantages follow from rewards: where a row of them was changed or removed, these are others. */
-function changedShares(db: Database, round: Round, set: TrainingSet): string[] {
+function changedShares(db: Database, round: Round, set: WeightedSet): string[] {
   const recorded = new Map(listRoundSteps(db, round.id, { limit: set.steps.length, used: true }).items.map((row) => [row.stepId, row]));
   return sharesOf(set).flatMap((share) => (['credit', 'advantage', 'weight'] as const)
     .filter((name) => recorded.get(share.stepId)?.[name] !== share[name])

@@ -11,6 +11,7 @@ import type { Database } from '../store/open.ts';
 import { currentVersion } from '../store/policies.ts';
 import { listRoundSteps } from '../store/round-steps.ts';
 import { recordRoundPlan, type Round } from '../store/rounds.ts';
+import { algorithmOf } from './algorithms/index.ts';
 import { environment } from './environment.ts';
 import { TrainerError } from './error.ts';
 import { type GivenRewards, readExperience, readRewards } from './experience.ts';
@@ -41,8 +42,9 @@ export function setupOf(db: Database, trainer: TrainerConfig, round: Round): Rou
 
 /** Chooses the steps and writes the plan into the round's rows. */
 export function planRound(db: Database, roundId: number, setup: RoundSetup): RoundPlan {
-  const { candidates, rewards, rewardsThrough } = readExperience(db, setup.config.maxSteps);
-  const { selected, leftOut } = selectSteps(candidates, { ...setup.config, baseVersion: setup.baseVersion });
+  const rules = { ...setup.config, grouped: algorithmOf(setup.config).grouped, baseVersion: setup.baseVersion };
+  const { candidates, rewards, rewardsThrough } = readExperience(db, rules);
+  const { selected, leftOut } = selectSteps(candidates, rules);
   recordRoundPlan(db, roundId, { ...setup, rewardsThrough, environment: environment() }, [
     ...selected.map(({ candidate, staleness }) => ({ stepId: candidate.id, staleness, leftOutReason: null, digest: stepDigest(candidate) })),
     ...leftOut.map(({ candidate, staleness, reason }) => ({ stepId: candidate.id, staleness, leftOutReason: reason, digest: null })),

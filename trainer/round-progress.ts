@@ -1,7 +1,7 @@
 /** Where a round is: written into its row for whoever watches, timed by phase, and the place where a stop is noticed. */
 import { TrainerError } from './error.ts';
 
-export type Phase = 'select' | 'self-test' | 'reference' | 'train' | 'measure' | 'publish';
+export type Phase = 'select' | 'recompute' | 'reference' | 'self-test' | 'train' | 'measure' | 'publish';
 
 export interface RoundProgress {
   /** Begins a phase of `total` units (micro-batches). @throws TrainerError `stopped` */

@@ -9,13 +9,16 @@ import type { Database } from '../store/open.ts';
 import { nextVersion } from '../store/policies.ts';
 import { recordStepShares, type StepShare } from '../store/round-steps.ts';
 import { finishRound, publishRound, type Round } from '../store/rounds.ts';
+import { mean } from './advantage/statistics.ts';
+import { algorithmOf } from './algorithms/index.ts';
 import { policyVersion, type TrainingPolicy } from './policy.ts';
 import { publishPolicy } from './publish.ts';
 import { planRound, recordedPlan, setupOf } from './round-plan.ts';
 import type { RoundProgress } from './round-progress.ts';
 import { comparableSteps, measureMismatch, requireAgreement } from './self-test.ts';
 import { trainPolicy } from './training.ts';
-import { buildTrainingSet, type TrainingSet } from './training-set.ts';
+import { buildTrainingSet } from './training-set.ts';
+import { weighTrainingSet, type WeightedSet } from './weighted-set.ts';
 
 export interface RoundParts {
   readonly db: Database;
@@ -41,14 +44,14 @@ export async function runRound(parts: RoundParts, round: Round): Promise<Round> 
   progress.phase('select');
   const plan = recordedPlan(db, round) ?? planRound(db, round.id, setupOf(db, parts.trainer, round));
   const { config, baseVersion, seed } = plan;
-  const set = buildTrainingSet(plan.selected, plan.rewards, config, seed);
-  recordStepShares(db, round.id, sharesOf(set));
-  const facts = { ...set.facts, leftOut: plan.leftOut };
-  const nothing = reasonForNothing(facts);
-  if (nothing !== undefined) return finishRound(db, round.id, { state: 'empty', error: nothing, metrics: { ...facts, ...progress.seconds() } });
-
   const policy = await parts.openPolicy(config);
   policy.load(policyVersion(db, baseVersion), seed);
+
+  const set = await weighTrainingSet({ config, policy, progress }, buildTrainingSet(plan.selected, plan.rewards, config, seed));
+  recordStepShares(db, round.id, sharesOf(set));
+  const facts = { ...set.facts, leftOut: plan.leftOut };
+  const nothing = reasonForNothing(facts, config);
+  if (nothing !== undefined) return finishRound(db, round.id, { state: 'empty', error: nothing, metrics: { ...facts, ...progress.seconds() } });
 
   progress.phase('self-test');
   const mismatch = await measureMismatch(policy.learner, comparableSteps(set.steps, baseVersion, selfTestSteps), config.tokensPerMicroBatch);
@@ -81,15 +84,25 @@ export async function runRound(parts: RoundParts, round: Round): Promise<Round> 
   }
 }
 
-/** What training makes of each step, as the rows hold it. */
-export function sharesOf({ steps, minibatches }: TrainingSet): StepShare[] {
+/** What training makes of each step, as the rows hold it; an advantage is the mean of its tokens'. */
+export function sharesOf({ steps, minibatches }: WeightedSet): StepShare[] {
   return steps.map((step) => ({
-    stepId: step.id, credit: step.credit, advantage: step.advantage, weight: (step.tokenWeight * step.completionTokenIds.length) / minibatches,
+    stepId: step.id, credit: step.credit, advantage: meanOf(step.advantages), weight: step.weights.weight.reduce((sum, weight) => sum + weight, 0) / minibatches,
   }));
 }
 
-function reasonForNothing(facts: TrainingSet['facts'] & { leftOut: number }): string | undefined {
+/** Exact where all are equal. */
+function meanOf(advantages: Float64Array): number {
+  const [first = 0] = advantages;
+  return advantages.every((advantage) => advantage === first) ? first : mean(advantages);
+}
+
+function reasonForNothing(facts: WeightedSet['facts'] & { leftOut: number }, config: TrainerConfig): string | undefined {
   if (facts.steps === 0) return facts.leftOut === 0 ? 'There are no new steps of training rollouts.' : `All ${facts.leftOut} new steps were left out; round_steps says why.`;
-  if (facts.groupsWithSignal === 0) return `In none of the ${facts.groups} groups do the rollouts' returns differ (mean ${facts.rewardMean.toPrecision(3)}), so there is nothing to learn: use more rollouts a task, other tasks, or a finer reward.`;
-  return undefined;
+  if (facts.uncountedTokens === facts.tokens) return 'No token counts: trainer.correction.rejection and dropTruncated left all of them out.';
+  // A value head learns from what was to be expected, too.
+  if (facts.groupsWithSignal > 0 || config.algorithm.name === 'ppo') return undefined;
+  const { grouped } = algorithmOf(config);
+  const same = grouped ? `In none of the ${facts.groups} groups do the rollouts' returns differ` : `The returns of the ${facts.rollouts} rollouts do not differ`;
+  return `${same} (mean ${facts.rewardMean.toPrecision(3)}), so there is nothing to learn: use more rollouts${grouped ? ' a task' : ''}, other tasks, or a finer reward.`;
 }

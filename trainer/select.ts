@@ -5,16 +5,16 @@ import type { CandidateStep } from '../store/candidates.ts';
 export interface Candidate extends CandidateStep {
   /** The attempt whose result the rollout's rewards are about. */
   readonly lastAttemptId: string;
-  /** The rollout or one of its steps has a live reward, of any kind. */
+  /** The rollout or one of its steps has a live reward, of any kind; while the rollout goes on, one that was given after this step began. */
   readonly rewarded: boolean;
 }
 
 export type LeftOutReason =
-  /** The rollout has not ended. */
+  /** The rollout has not ended. (A live one seldom does: there a reward says that what came before it is to be judged.) */
   | 'rollout_running'
   /** No live reward on the rollout or one of its steps. */
   | 'no_reward'
-  /** The rollout has no task, so nothing to be compared with. */
+  /** The rollout has no task, so nothing to be compared with, and the algorithm compares. */
   | 'no_group'
   /** Another attempt came after; the reward is that one's. */
   | 'superseded_attempt'
@@ -43,6 +43,8 @@ export type LeftOutReason =
 export interface SelectionRules {
   /** The version that training starts from. */
   readonly baseVersion: number;
+  /** The algorithm compares the rollouts of a task. */
+  readonly grouped: boolean;
   readonly maxStaleness: number;
   readonly maxSteps: number;
   readonly acceptTruncatedSampling: boolean;
@@ -71,7 +73,9 @@ export interface Selection {
  * What will not change: steps left out for these reasons need not be looked at again. (A rollback makes a stale step no fresher for the
  * versions that follow.)
  */
-export const finalReasons: readonly LeftOutReason[] = ['no_group', 'superseded_attempt', 'incomplete', 'quarantined', 'inexact', 'greedy', 'stale'];
+export function finalReasons({ grouped }: Pick<SelectionRules, 'grouped'>): LeftOutReason[] {
+  return ['superseded_attempt', 'incomplete', 'quarantined', 'inexact', 'greedy', 'stale', ...(grouped ? ['no_group' as const] : [])];
+}
 
 /** A rollout is taken whole or not at all when the limit bites, so that group statistics are over whole rollouts. */
 export function selectSteps(candidates: readonly Candidate[], rules: SelectionRules): Selection {
@@ -105,8 +109,8 @@ export function selectSteps(candidates: readonly Candidate[], rules: SelectionRu
 
 function reasonToLeaveOut(step: Candidate, staleness: number | null, rules: SelectionRules): LeftOutReason | undefined {
   const { sampling } = step;
-  if (step.rolloutState === 'running') return 'rollout_running';
-  if (step.taskId === null) return 'no_group';
+  if (step.rolloutState === 'running' && step.mode !== 'live') return 'rollout_running';
+  if (rules.grouped && step.taskId === null) return 'no_group';
   if (!step.rewarded) return 'no_reward';
   if (step.attemptId !== step.lastAttemptId) return 'superseded_attempt';
   if (step.state !== 'complete') return 'incomplete';

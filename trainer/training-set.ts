@@ -1,31 +1,27 @@
-/** From selected steps to weighted training steps: credit → advantages → minibatches and weights. Pure. */
+/** From selected steps to steps with a credit each, dealt into minibatches. Pure. */
+import type { CreditConfig } from '../config/algorithms.ts';
 import type { TrainerConfig } from '../config/schema.ts';
-import { groupAdvantages } from './advantage/group.ts';
 import { deviation, groupBy, mean } from './advantage/statistics.ts';
-import { layRewards } from './credit/call-rewards.ts';
+import { layRewards, type RewardedRollout } from './credit/call-rewards.ts';
+import { discountedCredit } from './credit/discounted.ts';
 import { identicalCredit } from './credit/identical.ts';
+import { rewardsToGo } from './credit/to-go.ts';
 import { type GivenRewards, toTrainingStep, type TrainingStep } from './experience.ts';
-import { tokenWeights } from './loss/aggregation.ts';
 import { seededRandom, shuffled } from './random.ts';
 import type { Selected } from './select.ts';
 
-export interface WeightedStep extends TrainingStep {
+export interface CreditedStep extends TrainingStep {
   /** Its share of its rollout's return. */
   readonly credit: number;
-  readonly advantage: number;
-  /** Of each of its tokens, in the loss of its minibatch. */
-  readonly tokenWeight: number;
   readonly minibatch: number;
 }
 
 export interface TrainingSet {
-  readonly steps: readonly WeightedStep[];
+  readonly steps: readonly CreditedStep[];
   readonly minibatches: number;
   readonly facts: {
     readonly rollouts: number;
     readonly groups: number;
-    /** Groups whose rollouts differ: only they teach. */
-    readonly groupsWithSignal: number;
     readonly steps: number;
     /** Completion tokens. */
     readonly tokens: number;
@@ -37,50 +33,42 @@ export interface TrainingSet {
 }
 
 /**
- * A minibatch holds whole rollouts, dealt out by a seeded shuffle once for all epochs. The token weights of each minibatch sum to 1, so its loss is a
- * mean over its own tokens, calls or rollouts, as `algorithm.aggregation` says. Nothing but the arguments decides the result: a round that is run again gets
- * the same selection and rewards from its rows.
+ * A minibatch holds whole rollouts, dealt out by a seeded shuffle once for all epochs. Nothing but the arguments decides the result: a round that is run again
+ * gets the same selection and rewards from its rows.
  */
-export function buildTrainingSet(selected: readonly Selected[], rewards: GivenRewards, config: TrainerConfig, seed: number): TrainingSet {
+export function buildTrainingSet(selected: readonly Selected[], rewards: GivenRewards, config: Pick<TrainerConfig, 'credit' | 'minibatches'>, seed: number): TrainingSet {
   const training = selected.map(toTrainingStep);
-  const rollouts = [...groupBy(training.keys(), (i) => training[i]?.rolloutId ?? '')].map(([rolloutId, own]) => (
-    { rolloutId, own, rewarded: layRewards(own.map((i) => training[i]?.sequence ?? 0), rewards.get(rolloutId) ?? []) }
-  ));
-  const rolloutIds = rollouts.map((rollout) => rollout.rolloutId);
-
-  const credits = new Float64Array(training.length);
-  for (const { own, rewarded } of rollouts) identicalCredit(rewarded).forEach((credit, k) => { credits[own[k] ?? -1] = credit; });
-  const { group: unit, normalizeByStd, epsilon } = config.algorithm;
-  const advantages = groupAdvantages(training.map((step, i) => ({ ...step, credit: at(credits, i) })), { unit, scale: normalizeByStd ? 'group' : 'none', epsilon, groupOfOne: 'zero' });
-
-  const minibatches = Math.max(1, Math.min(config.minibatches, rolloutIds.length));
-  const minibatchOf = new Map(shuffled(rolloutIds, seededRandom(seed)).map((rolloutId, i) => [rolloutId, i % minibatches]));
-  const weights = new Float64Array(training.length);
-  for (let minibatch = 0; minibatch < minibatches; minibatch++) {
-    const own = [...training.keys()].filter((i) => minibatchOf.get(training[i]?.rolloutId ?? '') === minibatch);
-    const calls = own.map((i) => ({ rolloutId: training[i]?.rolloutId ?? '', tokens: training[i]?.completionTokenIds.length ?? 0 }));
-    tokenWeights(calls, config.algorithm.aggregation).forEach((weight, k) => { weights[own[k] ?? -1] = weight; });
-  }
-
-  const steps = training.map((step, i): WeightedStep => ({
-    ...step, credit: at(credits, i), advantage: at(advantages, i), tokenWeight: at(weights, i), minibatch: minibatchOf.get(step.rolloutId) ?? 0,
+  const rollouts = [...groupBy(training, (step) => step.rolloutId)]
+    .map(([rolloutId, own]) => ({ own, rewarded: layRewards(own.map((step) => step.sequence), rewards.get(rolloutId) ?? []) }));
+  const credits = new Map(rollouts.flatMap(({ own, rewarded }) => {
+    const shares = creditOf(config.credit, rewarded);
+    return own.map((step, i) => [step.id, shares[i] as number]); // one share for each call
   }));
+  const minibatches = Math.max(1, Math.min(config.minibatches, rollouts.length));
+  const rolloutIds = [...new Set(training.map((step) => step.rolloutId))];
+  const minibatchOf = new Map(shuffled(rolloutIds, seededRandom(seed)).map((rolloutId, i) => [rolloutId, i % minibatches]));
   const returns = rollouts.map(({ rewarded }) => rewarded.outcome);
   return {
-    steps, minibatches,
+    steps: training.map((step) => ({ ...step, credit: credits.get(step.id) ?? NaN, minibatch: minibatchOf.get(step.rolloutId) ?? NaN })),
+    minibatches,
     facts: {
-      rollouts: rolloutIds.length,
-      groups: new Set(steps.map((step) => step.taskId)).size,
-      groupsWithSignal: new Set(steps.filter((step) => step.advantage !== 0).map((step) => step.taskId)).size,
-      steps: steps.length,
-      tokens: steps.reduce((sum, step) => sum + step.completionTokenIds.length, 0),
+      rollouts: rollouts.length,
+      groups: new Set(training.map((step) => step.taskId)).size,
+      steps: training.length,
+      tokens: training.reduce((sum, step) => sum + step.completionTokenIds.length, 0),
       rewardMean: mean(returns),
       rewardStd: deviation(returns),
-      stalenessMean: mean(steps.map((step) => step.staleness)),
+      stalenessMean: mean(training.map((step) => step.staleness)),
     },
   };
 }
 
-function at(values: Float64Array, i: number): number {
-  return values[i] as number; // one value was computed for each step
+/** With turn values a call's credit is what it earned itself: what it led to is for the value head to say (`algorithms/ppo.ts`). */
+function creditOf(config: CreditConfig, rollout: RewardedRollout): Float64Array {
+  switch (config.name) {
+    case 'identical': return identicalCredit(rollout);
+    case 'discounted': return discountedCredit(rollout, config.gamma);
+    case 'intermediate': return rewardsToGo(rollout, config.gamma);
+    default: return rollout.callRewards;
+  }
 }

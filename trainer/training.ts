@@ -1,21 +1,13 @@
 /** The gradient steps of a round: a training set and a policy in, a changed policy and its metrics out. Knows no database; the same input gives the same bytes. */
-import type { TrainerConfig } from '../config/schema.ts';
+import { algorithmOf } from './algorithms/index.ts';
 import { mergeSteps, planMicroBatches, type PlannedMicroBatch, type TokenInputs } from './batch.ts';
-import { TrainerError } from './error.ts';
-import { grpoInputs } from './loss/grpo.ts';
+import { requireFinite } from './finite.ts';
+import type { ForwardResult } from './learner.ts';
+import { type LossInput, lossInputs } from './loss/policy-loss.ts';
+import type { PolicyLossSpec } from './loss/spec.ts';
 import { accumulate, clipByGlobalNorm, learningRateFactor } from './optimizer.ts';
-import type { TrainingPolicy } from './policy.ts';
-import { referenceLogprobs } from './reference.ts';
-import type { RoundProgress } from './round-progress.ts';
 import { TokenStatistics } from './token-statistics.ts';
-import type { TrainingSet, WeightedStep } from './training-set.ts';
-
-export interface TrainingContext {
-  readonly config: TrainerConfig;
-  /** Loaded with the version that training starts from; afterwards trained. */
-  readonly policy: TrainingPolicy;
-  readonly progress: RoundProgress;
-}
+import type { WeighingContext, WeightedSet, WeightedStep } from './weighted-set.ts';
 
 /** The KL after the last update is measured on one micro-batch in so many, to cost a fraction of a pass. */
 const measuredEvery = 4;
@@ -24,12 +16,13 @@ const measuredEvery = 4;
  * Trains in place; the metrics say how it went.
  * @throws TrainerError `not_finite`, `stopped`; then the policy is no version any more
  */
-export async function trainPolicy(context: TrainingContext, set: TrainingSet): Promise<Record<string, number>> {
+export async function trainPolicy(context: WeighingContext, set: WeightedSet): Promise<Record<string, number>> {
   const { config, policy, progress } = context;
-  const minibatches = await planMinibatches(context, set);
-  const trained = await update(context, set, minibatches);
+  const { loss } = algorithmOf(config);
+  const minibatches = planMinibatches(context, loss, set);
+  const trained = await update(context, loss, set, minibatches);
   progress.phase('measure');
-  const after = new TokenStatistics(config.algorithm);
+  const after = new TokenStatistics(loss.policy);
   for (const plan of minibatches.flat().filter((_, i) => i % measuredEvery === 0)) {
     const result = await policy.learner.forward(plan.batch);
     addTokens(after, plan, set.steps, result);
@@ -39,9 +32,9 @@ export async function trainPolicy(context: TrainingContext, set: TrainingSet): P
 }
 
 /** Epochs × minibatches: gradients of the micro-batches summed, clipped, one AdamW update each. */
-async function update(context: TrainingContext, set: TrainingSet, minibatches: readonly PlannedMicroBatch[][]): Promise<Record<string, number>> {
+async function update(context: WeighingContext, loss: PolicyLossSpec, set: WeightedSet, minibatches: readonly PlannedMicroBatch[][]): Promise<Record<string, number>> {
   const { config, policy: { learner, optimizer }, progress } = context;
-  const statistics = new TokenStatistics(config.algorithm);
+  const statistics = new TokenStatistics(loss.policy);
   const sums = { loss: 0, gradNorm: 0, learningRate: 0, updates: 0 };
   progress.phase('train', config.epochs * minibatches.flat().length);
   context.policy.changing();
@@ -51,7 +44,7 @@ async function update(context: TrainingContext, set: TrainingSet, minibatches: r
       const gradients = new Map<string, Float32Array>();
       for (const plan of plans) {
         const result = await learner.forwardBackward(plan.batch);
-        requireFinite(plan, set.steps, result);
+        await requireFinite(learner, plan, set.steps, result);
         addTokens(statistics, plan, set.steps, result);
         accumulate(gradients, result.gradients);
         sums.loss += result.loss;
@@ -71,48 +64,47 @@ async function update(context: TrainingContext, set: TrainingSet, minibatches: r
   };
 }
 
-/** Rows and micro-batches of each minibatch. Rows whose loss is 0 whatever the policy (no advantage, no other term) are not computed. */
-async function planMinibatches(context: TrainingContext, set: TrainingSet): Promise<PlannedMicroBatch[][]> {
-  const { config: { algorithm, tokensPerMicroBatch }, policy, progress } = context;
-  const { steps } = set;
-  const always = algorithm.klCoefficient > 0 || algorithm.entropyCoefficient > 0;
-  const rows = mergeSteps(steps).filter((row) => always || row.segments.some((segment) => steps[segment.step]?.advantage !== 0));
-  const inMinibatch = (step: number): number => stepAt(steps, step).minibatch;
-  const tokensOf = Array.from({ length: set.minibatches }, (_, minibatch) => steps.reduce((sum, step) => sum + (step.minibatch === minibatch ? step.completionTokenIds.length : 0), 0));
+/** Rows and micro-batches of each minibatch. Rows that teach nothing whatever the policy (no advantage, no other term, or left out) are not computed. */
+function planMinibatches({ config }: WeighingContext, loss: PolicyLossSpec, { steps, minibatches }: WeightedSet): PlannedMicroBatch[][] {
+  const inputs = inputsOf(loss, steps);
+  const rows = mergeSteps(steps).filter((row) => row.segments.some((segment) => teaches(stepAt(steps, segment.step), loss)));
+  return Array.from({ length: minibatches }, (_, minibatch) => (
+    planMicroBatches(rows.filter((row) => stepAt(steps, row.segments[0]?.step ?? -1).minibatch === minibatch), config.tokensPerMicroBatch, inputs)
+  ));
+}
 
-  progress.phase('reference');
-  const reference = algorithm.klCoefficient > 0 ? await referenceLogprobs(policy, rows, steps, tokensPerMicroBatch) : undefined;
-  const every: Record<ReturnType<typeof grpoInputs>[number], TokenInputs[string]> = {
-    behaviourLogprob: (step, token) => stepAt(steps, step).behaviourLogprobs[token] ?? NaN,
-    advantage: (step) => stepAt(steps, step).advantage,
-    weight: (step) => stepAt(steps, step).tokenWeight,
-    referenceLogprob: (step, token) => reference?.[step]?.[token] ?? NaN,
-    entropyWeight: (step) => algorithm.entropyCoefficient / (tokensOf[inMinibatch(step)] ?? NaN),
+function teaches({ advantages, weights }: WeightedStep, { kl, entropy, value }: PolicyLossSpec): boolean {
+  const others = kl !== undefined || entropy !== undefined || value !== undefined;
+  return weights.weight.some((weight, t) => weight !== 0 && (others || advantages[t] !== 0));
+}
+
+function inputsOf(loss: PolicyLossSpec, steps: readonly WeightedStep[]): TokenInputs {
+  const array = (of: (step: WeightedStep) => ArrayLike<number> | undefined) => (step: number, token: number): number => of(stepAt(steps, step))?.[token] ?? NaN;
+  const every: Record<LossInput, TokenInputs[string]> = {
+    advantage: array((step) => step.advantages),
+    trained: () => 1,
+    oldLogprob: array((step) => step.oldLogprobs),
+    behaviourLogprob: array((step) => step.behaviourLogprobs),
+    referenceLogprob: array((step) => step.referenceLogprobs),
+    weight: array((step) => step.weights.weight),
+    klWeight: array((step) => step.weights.klWeight),
+    entropyWeight: array((step) => step.weights.entropyWeight),
+    valueWeight: array((step) => step.weights.valueWeight),
+    importanceWeight: array((step) => step.weights.importanceWeight),
+    oldValue: array((step) => step.values),
+    return: array((step) => step.returns),
   };
-  const inputs = Object.fromEntries(grpoInputs(algorithm).map((name) => [name, every[name]]));
-  return tokensOf.map((_, minibatch) => planMicroBatches(rows.filter((row) => inMinibatch(row.segments[0]?.step ?? -1) === minibatch), tokensPerMicroBatch, inputs));
+  return Object.fromEntries(lossInputs(loss).map((name) => [name, every[name]]));
 }
 
-function addTokens(statistics: TokenStatistics, plan: PlannedMicroBatch, steps: readonly WeightedStep[], result: { logprobs: Float32Array; entropy: Float32Array }): void {
-  for (const [m, index] of plan.stepOfEntry.entries()) {
-    const step = stepAt(steps, index);
-    statistics.add({
-      logprob: result.logprobs[m] ?? NaN,
-      behaviourLogprob: step.behaviourLogprobs[plan.tokenOfEntry[m] ?? -1] ?? NaN,
-      advantage: step.advantage,
-      entropy: result.entropy[m] ?? NaN,
-    });
+/** A step's tokens are one after the other in a micro-batch, and all in it. */
+function addTokens(statistics: TokenStatistics, plan: PlannedMicroBatch, steps: readonly WeightedStep[], result: ForwardResult): void {
+  for (let from = 0; from < plan.stepOfEntry.length;) {
+    const step = stepAt(steps, plan.stepOfEntry[from] ?? -1);
+    const to = from + step.completionTokenIds.length;
+    statistics.addCall({ ...step, logprobs: result.logprobs.subarray(from, to), entropy: result.entropy.subarray(from, to) });
+    from = to;
   }
-}
-
-/** @throws TrainerError `not_finite`, naming the first step whose numbers are not, or else the steps that were computed together */
-function requireFinite(plan: PlannedMicroBatch, steps: readonly WeightedStep[], result: { loss: number; logprobs: Float32Array; gradients: ReadonlyMap<string, Float32Array> }): void {
-  const culprit = plan.stepOfEntry.find((index, m) => !Number.isFinite(result.logprobs[m]) || !Number.isFinite(steps[index]?.behaviourLogprobs[plan.tokenOfEntry[m] ?? -1]));
-  const broken = [...result.gradients].find(([, gradient]) => !Number.isFinite(gradient.reduce((sum, g) => sum + g, 0)))?.[0];
-  if (culprit === undefined && broken === undefined && Number.isFinite(result.loss)) return;
-  const ids = [...new Set(plan.stepOfEntry)].map((index) => stepAt(steps, index).id);
-  const who = culprit === undefined ? `steps ${ids.slice(0, 4).join(', ')}${ids.length > 4 ? ` and ${ids.length - 4} more` : ''}` : `step ${stepAt(steps, culprit).id}`;
-  throw new TrainerError('not_finite', `The ${broken === undefined ? `loss is ${result.loss}` : `gradient of ${broken} is not finite`} on ${who}; nothing was published. Lower the learning rate, or look at that step's log-probs.`);
 }
 
 function stepAt(steps: readonly WeightedStep[], index: number): WeightedStep {

@@ -4,7 +4,6 @@ import type { Engine } from '../../engine/engine.ts';
 import { NO_PENALTIES } from '../../engine/penalties.ts';
 import type { Model } from '../../model/model.ts';
 import type { TrainingStep } from '../../trainer/experience.ts';
-import { grpoLoss } from '../../trainer/loss/grpo.ts';
 import { openTrainingPolicy, type PolicyVersion } from '../../trainer/policy.ts';
 import { measureMismatch, type Mismatch } from '../../trainer/self-test.ts';
 
@@ -31,7 +30,7 @@ export async function measureAgreement(options: AgreementOptions): Promise<Misma
   const { trainer, model, cacheDir, version } = options;
   const signal = AbortSignal.timeout(300_000);
   const steps: TrainingStep[] = await Promise.all(Array.from({ length: options.samples }, (_, index) => sample(options, index, signal)));
-  const policy = await openTrainingPolicy({ model, config: trainer, loss: grpoLoss(trainer.algorithm), cacheDir });
+  const policy = await openTrainingPolicy({ model, config: trainer, cacheDir });
   try {
     policy.load(version, trainer.seed);
     const mismatch = await measureMismatch(policy.learner, steps, trainer.tokensPerMicroBatch);
@@ -57,7 +56,7 @@ async function sample({ engine, model, version, maxTokens }: AgreementOptions, i
   }
   const id = `sample-${index}`;
   return {
-    id, attemptId: id, rolloutId: id, taskId: id, promptTokenIds, sequence: 0, temperature: 1, staleness: 0,
+    id, attemptId: id, rolloutId: id, taskId: id, promptTokenIds, sequence: 0, temperature: 1, staleness: 0, truncated: false,
     completionTokenIds: Int32Array.from(ids), behaviourLogprobs: Float32Array.from(logprobs),
     versionSpans: [{ version: version.version, from: 0, to: ids.length }],
   };

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { openModel } from '../../model/open.ts';
 import { openDatabase } from '../../store/open.ts';
 import { requireBaseModel } from '../../store/policies.ts';
-import { grpoLoss } from '../../trainer/loss/grpo.ts';
 import { openTrainingPolicy, type TrainingPolicy } from '../../trainer/policy.ts';
 import { type Replay, replayRound } from '../../trainer/replay.ts';
 import { trackProgress } from '../../trainer/round-progress.ts';
@@ -25,7 +24,7 @@ export async function replay(id: number, options: ConfigOptions): Promise<void> 
     using interruption = onInterrupt();
     const result = await replayRound({
       db,
-      openPolicy: async (trainer) => policy = await openTrainingPolicy({ model, config: trainer, loss: grpoLoss(trainer.algorithm), cacheDir: join(db.dataDir, 'cache') }),
+      openPolicy: async (trainer) => policy = await openTrainingPolicy({ model, config: trainer, cacheDir: join(db.dataDir, 'cache') }),
       progress: trackProgress(({ phase, done, total }) => { terminal.update(`round ${id} again: ${phase} ${done}/${total}`); }, interruption.signal),
     }, id);
     terminal.clear();

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Candidate, type SelectionRules, selectSteps } from '../../trainer/select.ts';
 
-const rules: SelectionRules = { baseVersion: 5, maxStaleness: 1, maxSteps: 100, acceptTruncatedSampling: false };
+const rules: SelectionRules = { baseVersion: 5, maxStaleness: 1, maxSteps: 100, acceptTruncatedSampling: false, grouped: true };
 const good: Candidate = {
   id: 'st_1', callId: 'ca_1', choice: 0, rolloutId: 'ro_1', attemptId: 'at_1', lastAttemptId: 'at_1', taskId: 'task', mode: 'train', rolloutState: 'succeeded', rewarded: true,
-  agent: 'default', sequence: 0, parentStepId: null, state: 'complete', quarantineReason: null, createdAt: 1,
+  agent: 'default', sequence: 0, parentStepId: null, state: 'complete', quarantineReason: null, finishReason: 'stop', createdAt: 1,
   sampling: { temperature: 0.7, topP: 1, topK: 0, minP: 0, seed: null, maxTokens: 10, stop: [] },
   versionSpans: [{ version: 5, from: 0, to: 2 }], promptIds: Int32Array.of(1), completionIds: Int32Array.of(2, 3), logprobs: Float32Array.of(-1, -2),
 };
@@ -18,7 +18,10 @@ const cases: readonly [name: string, step: Partial<Candidate>, reason: string | 
   ['of a failed rollout that has a reward', { rolloutState: 'failed' }, null],
   ['a little stale', { versionSpans: [{ version: 4, from: 0, to: 2 }] }, null],
   ['of a running rollout', { rolloutState: 'running' }, 'rollout_running'],
+  ['of a live rollout that goes on and was judged', { rolloutState: 'running', mode: 'live' }, null],
+  ['of a live rollout that goes on and was not', { rolloutState: 'running', mode: 'live', rewarded: false }, 'no_reward'],
   ['without a task', { taskId: null }, 'no_group'],
+  ['without a task, for an algorithm that needs none', { taskId: null }, null, { grouped: false }],
   ['without a reward', { rewarded: false }, 'no_reward'],
   ['of an attempt that was tried again', { lastAttemptId: 'at_2' }, 'superseded_attempt'],
   ['aborted by its client', { state: 'client_aborted' }, 'incomplete'],

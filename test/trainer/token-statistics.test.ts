@@ -1,21 +1,52 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { PolicyTerm } from '../../trainer/loss/policy-term.ts';
 import { TokenStatistics } from '../../trainer/token-statistics.ts';
-import { assertClose } from './golden.ts';
 
-await test('ratios, clipping, entropy and KL by hand', () => {
-  const statistics = new TokenStatistics({ clipLow: 0.2, clipHigh: 0.3 });
-  const tokens: [ratio: number, advantage: number][] = [[1, 1], [1.25, 1], [1.4, 1], [1.4, -1], [0.7, -1], [0.7, 1]];
-  for (const [ratio, advantage] of tokens) statistics.add({ logprob: Math.log(ratio) - 1, behaviourLogprob: -1, advantage, entropy: ratio });
-  assert.equal(statistics.tokens, 6);
-  const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
-  assertClose([statistics.ratioMean, statistics.ratioMax, statistics.entropy], [mean(tokens.map(([r]) => r)), 1.4, mean(tokens.map(([r]) => r))], { absolute: 1e-12 }, 'ratio');
-  // Past 1.3 with a positive advantage, below 0.8 with a negative one.
-  assert.equal(statistics.clipFraction, 2 / 6);
-  assertClose([statistics.klFromBehaviour], [mean(tokens.map(([r]) => r - 1 - Math.log(r)))], { absolute: 1e-12 }, 'k3');
+const clip: PolicyTerm = { type: 'clip', ratio: { old: 'given', level: 'token' }, clipLow: 0.2, clipHigh: 0.3 };
+const call = (ratios: readonly number[], advantages: readonly number[]) => {
+  const oldLogprobs = ratios.map(() => -1);
+  return { logprobs: ratios.map((ratio) => -1 + Math.log(ratio)), oldLogprobs, behaviourLogprobs: oldLogprobs, advantages, entropy: ratios.map((_, t) => t) };
+};
+
+await test('counts what the clip cuts off: a ratio too high for a good token, too low for a bad one', () => {
+  const statistics = new TokenStatistics(clip);
+  statistics.addCall(call([1, 1.4, 1.4], [1, 1, -1]));
+  statistics.addCall(call([0.7, 0.7], [1, -1]));
+  assert.equal(statistics.tokens, 5);
+  assert.ok(Math.abs(statistics.ratioMean - (1 + 1.4 + 1.4 + 0.7 + 0.7) / 5) < 1e-12);
+  assert.ok(Math.abs(statistics.ratioMax - 1.4) < 1e-12);
+  assert.equal(statistics.clipFraction, 2 / 5);
+  assert.equal(statistics.entropy, (0 + 1 + 2 + 0 + 1) / 5);
+  const k3 = (ratio: number): number => ratio - 1 - Math.log(ratio);
+  assert.ok(Math.abs(statistics.klFromBehaviour - (2 * k3(1.4) + 2 * k3(0.7)) / 5) < 1e-12);
 });
 
-await test('no tokens: zeros, not NaN', () => {
-  const { ratioMean, ratioMax, clipFraction, entropy, klFromBehaviour } = new TokenStatistics({ clipLow: 0.2, clipHigh: 0.2 });
-  assert.deepEqual([ratioMean, ratioMax, clipFraction, entropy, klFromBehaviour], [0, 0, 0, 0, 0]);
+await test('a sequence-level ratio is one for the whole call', () => {
+  const statistics = new TokenStatistics({ ...clip, ratio: { old: 'given', level: 'sequence' } });
+  statistics.addCall(call([2, 0.5], [1, 1]));
+  assert.ok(Math.abs(statistics.ratioMax - 1) < 1e-12);
+  assert.equal(statistics.clipFraction, 0);
+  const sum = new TokenStatistics({ ...clip, ratio: { old: 'given', level: 'sequence-sum' } });
+  sum.addCall(call([1.2, 1.2], [1, 1]));
+  assert.ok(Math.abs(sum.ratioMean - 1.44) < 1e-12);
+  assert.equal(sum.clipFraction, 1);
+});
+
+await test('CISPO bounds whatever the advantage, and REINFORCE nothing', () => {
+  const bounded = (term: PolicyTerm): number => {
+    const statistics = new TokenStatistics(term);
+    statistics.addCall(call([6, 6, 0.1], [1, -1, 1]));
+    return statistics.clipFraction;
+  };
+  assert.equal(bounded({ type: 'cispo', ratio: { old: 'given', level: 'token' }, ratioMax: 5 }), 2 / 3);
+  assert.equal(bounded({ type: 'reinforce' }), 0);
+});
+
+await test('ratios are against the policy at the start of the round, the KL against those that sampled', () => {
+  const statistics = new TokenStatistics(clip);
+  statistics.addCall({ logprobs: [-1], oldLogprobs: [-1], behaviourLogprobs: [-2], advantages: [1], entropy: [0] });
+  assert.equal(statistics.ratioMean, 1);
+  assert.ok(Math.abs(statistics.klFromBehaviour - (Math.E - 2)) < 1e-12);
+  assert.equal(new TokenStatistics(null).klFromBehaviour, 0);
 });

@@ -10,7 +10,6 @@ import { createRollout, endRollout } from '../../store/rollouts.ts';
 import { findRound, requestRound, claimRound, type Round } from '../../store/rounds.ts';
 import { completeSteps, openSteps } from '../../store/step-writes.ts';
 import type { Learner } from '../../trainer/learner.ts';
-import { grpoLoss } from '../../trainer/loss/grpo.ts';
 import { openTrainingPolicy, type TrainableModel, type TrainingPolicy } from '../../trainer/policy.ts';
 import { seededRandom } from '../../trainer/random.ts';
 import { planRound } from '../../trainer/round-plan.ts';
@@ -38,7 +37,7 @@ export function makeWorld(): World {
     db,
     model,
     async policy(config) {
-      const policy = await openTrainingPolicy({ model, config, loss: grpoLoss(config.algorithm), cacheDir: join(directory, 'cache') });
+      const policy = await openTrainingPolicy({ model, config, cacheDir: join(directory, 'cache') });
       opened.push(policy);
       return policy;
     },

@@ -2,7 +2,7 @@
 import * as ort from 'onnxruntime-node';
 import { adapterTensors, loraScale, peftName, type Adapter } from '../../model/adapter.ts';
 import { architectureOf } from '../../model/architectures/index.ts';
-import { openWeightBlob } from '../../model/graph/index.ts';
+import { type Graph, openWeightBlob, type Value } from '../../model/graph/index.ts';
 import type { Model, ModelConfig, Tensor, Weights } from '../../model/model.ts';
 import { ropesOf, ropeTables } from '../../model/rope.ts';
 import type { BackwardResult, ForwardResult, Learner, LossFn, MicroBatch } from '../learner.ts';
@@ -18,6 +18,8 @@ export interface EmbeddedLearnerOptions {
     /** Every tensor is trained, starting from copies of these weights (a published policy's; default: the model's own). */
     | { readonly kind: 'full'; readonly start?: Weights };
   readonly loss: LossFn;
+  /** Trained beside the policy's own tensors. Default: there is none. */
+  readonly valueHead?: ReadonlyMap<string, Tensor>;
   /** Default: the CPU. */
   readonly device?: Device;
   /** 0: as many as there are cores. Other numbers of threads may give other last bits. */
@@ -40,7 +42,7 @@ interface Trainable {
  */
 export async function createEmbeddedLearner(options: EmbeddedLearnerOptions): Promise<Learner> {
   const { config } = options.model;
-  const { parameters, source, directory } = await prepare(options);
+  const { parameters, source, directory } = withValueHead(await prepare(options), options.valueHead);
   const tensors = new Map([...parameters].map(([name, { data, shape }]) => [name, new ort.Tensor('float32', data, shape)]));
   const rope = new Map<number, ReadonlyMap<string, ort.Tensor>>();
 
@@ -56,19 +58,23 @@ export async function createEmbeddedLearner(options: EmbeddedLearnerOptions): Pr
     return (name) => floats(outputs, name);
   };
 
+  const predicted = (output: (name: string) => Float32Array): ForwardResult => (
+    { logprobs: output('logprob'), entropy: output('entropy'), ...(options.valueHead ? { values: output('value') } : {}) }
+  );
+
   return {
     parameters,
     async forward(batch): Promise<ForwardResult> {
       forwardSession ??= open(null);
       const output = await run(await forwardSession, batch);
-      return { logprobs: output('logprob'), entropy: output('entropy') };
+      return predicted(output);
     },
     async forwardBackward(batch): Promise<BackwardResult> {
       backwardSession ??= open(options.loss);
       const output = await run(await backwardSession, batch);
       const [loss = Number.NaN] = output('loss');
       const gradients = new Map([...parameters.keys()].map((name) => [name, output(gradientName(name))]));
-      return { loss, logprobs: output('logprob'), entropy: output('entropy'), gradients };
+      return { ...predicted(output), loss, gradients };
     },
     async close(): Promise<void> {
       for (const session of [forwardSession, backwardSession]) await (await session)?.release();
@@ -104,6 +110,13 @@ async function prepare({ model, trainable, cacheDir }: EmbeddedLearnerOptions): 
     lora: () => undefined,
   };
   return { parameters, source, directory: null };
+}
+
+function withValueHead(trainable: Trainable, valueHead: ReadonlyMap<string, Tensor> | undefined): Trainable {
+  if (!valueHead) return trainable;
+  const parameters = new Map([...trainable.parameters, ...valueHead]);
+  const input = (graph: Graph, name: string): Value => graph.input(name, 'float32', valueHead.get(name)?.shape ?? []);
+  return { ...trainable, parameters, source: { ...trainable.source, parameters: [...parameters.keys()], valueHead: input } };
 }
 
 /** cos and sin of the first `time` positions, by their names in the graph. */

@@ -6,12 +6,15 @@ import { gather, Graph, gradients, reshape, segmentTotal, tokenDistribution, typ
 import type { ModelConfig } from '../../model/model.ts';
 import type { RopeTable } from '../../model/rope.ts';
 import type { LossFn } from '../learner.ts';
+import { valueHead } from '../value-head.ts';
 
 /** Where the tensors of a forward pass come from. */
 export interface TensorSource {
   readonly weight: (graph: Graph, name: string) => Value;
   /** A module's adapter, if it has one. */
   readonly lora: (graph: Graph, module: string) => LoraValues | undefined;
+  /** A tensor of the value head by name; absent: there is none. */
+  readonly valueHead?: (graph: Graph, name: string) => Value;
   /** Input names of the trainable tensors. */
   readonly parameters: readonly string[];
 }
@@ -23,7 +26,7 @@ export const perTokenName = (name: string): string => `token.${name}`;
 
 /**
  * Inputs: `token_ids` int32 `[batch, time]`, cos and sin of each rotation `[time, headDim/2]`, `positions` and `targets` int32 `[M]`,
- * `inverse_temperature` `[M]`, the loss's per-token inputs, and the parameters by name. Outputs: `logprob` and `entropy` `[M]`,
+ * `inverse_temperature` `[M]`, the loss's per-token inputs, and the parameters by name. Outputs: `logprob`, `entropy` and, with a value head, `value` `[M]`,
  * and with a loss `loss` `[]` and a gradient per parameter.
  */
 export function buildTrainingGraph(config: ModelConfig, source: TensorSource, loss: LossFn | null): Graph {
@@ -48,10 +51,13 @@ export function buildTrainingGraph(config: ModelConfig, source: TensorSource, lo
   const { logprob, entropy } = tokenDistribution(logits, targets, inverseTemperature);
   graph.output('logprob', logprob);
   graph.output('entropy', entropy);
+  const { valueHead: ofValueHead } = source;
+  const value = ofValueHead && valueHead(output, (name) => ofValueHead(graph, name));
+  if (value) graph.output('value', value);
   if (loss) {
     const perToken = memoized((name) => graph.input(perTokenName(name), 'float32', ['M']));
     const sequences = memoized((name) => graph.input(name, 'int32', ['M']));
-    const { loss: scalar } = loss({ graph, logprob, entropy, perToken, sequenceSum: (x) => segmentTotal(x, sequences('sequences')) });
+    const { loss: scalar } = loss({ graph, logprob, entropy, perToken, sequenceSum: (x) => segmentTotal(x, sequences('sequences')), ...(value ? { value } : {}) });
     graph.output('loss', scalar);
     const inputs = new Map(graph.inputs.map((input) => [input.name, input]));
     const parameters = source.parameters.flatMap((name) => inputs.get(name) ?? []);
