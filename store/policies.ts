@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { and, asc, desc, eq, isNull, ne, sql } from './drizzle.ts';
 import { StoreError } from './errors.ts';
+import { readMeta, writeMeta } from './meta.ts';
 import type { Database } from './open.ts';
-import { meta, policies, promotions, rounds, roundSteps, type policyKinds } from './schema.ts';
+import { policies, promotions, rounds, roundSteps, type policyKinds } from './schema.ts';
 import { policyTransitions, requireTransition, type RoundState } from './transitions.ts';
 
 export type Policy = typeof policies.$inferSelect;
@@ -27,12 +28,12 @@ export function ensureBasePolicy(db: Database, fingerprint: string | null, at: n
 
 function bindModel(db: Database, fingerprint: string): void {
   requireBaseModel(db, fingerprint);
-  db.orm.insert(meta).values({ key: 'model', value: fingerprint }).onConflictDoNothing().run();
+  writeMeta(db, 'model', fingerprint);
 }
 
 /** @throws StoreError `model_mismatch`: this data directory belongs to another base model. One that belongs to none yet passes. */
 export function requireBaseModel(db: Database, fingerprint: string): void {
-  const bound = db.orm.select().from(meta).where(eq(meta.key, 'model')).get()?.value;
+  const bound = readMeta(db, 'model');
   if (bound !== undefined && bound !== fingerprint) throw new StoreError('model_mismatch', `${db.dataDir} was made with another base model; give that model or another dataDir.`);
 }
 

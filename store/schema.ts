@@ -199,5 +199,5 @@ export const keys = sqliteTable('keys', {
   revokedAt: integer('revoked_at'),
 }, (t) => [uniqueIndex('keys_hash').on(t.hash)]);
 
-/** Facts about this data directory: `model` (fingerprint of the base model), `schema`. */
+/** Facts about this data directory: `store/meta.ts` has the keys. */
 export const meta = sqliteTable('meta', { key: text().primaryKey(), value: text().notNull() });

@@ -1,5 +1,5 @@
 /** Do the trainer and whoever sampled agree on the log-probs? If not, ratios and gradients are about another policy. */
-import { mergeSteps, planMicroBatches } from './batch.ts';
+import { mergeSteps, planMicroBatches, type PlannedMicroBatch } from './batch.ts';
 import { TrainerError } from './error.ts';
 import type { TrainingStep } from './experience.ts';
 import type { Learner } from './learner.ts';
@@ -47,28 +47,46 @@ export function comparableSteps<S extends TrainingStep>(steps: readonly S[], ver
   return Array.from({ length: Math.min(limit, own.length) }, (_, i) => own[Math.floor(i * stride)]).filter((step) => step !== undefined);
 }
 
-/** Recomputes the log-probs of the steps' completions with the learner's parameters as they are. Null when there are no steps. */
-export async function measureMismatch(learner: Learner, steps: readonly TrainingStep[], tokensPerMicroBatch: number): Promise<Mismatch | null> {
-  if (steps.length === 0) return null;
-  const recorded: number[] = [];
-  const recomputed: number[] = [];
-  for (const { batch, stepOfEntry, tokenOfEntry } of planMicroBatches(mergeSteps(steps), tokensPerMicroBatch, {})) {
-    const { logprobs } = await learner.forward(batch);
-    for (const [m, step] of stepOfEntry.entries()) {
-      recorded.push(steps[step]?.behaviourLogprobs[tokenOfEntry[m] ?? -1] ?? NaN);
-      recomputed.push(logprobs[m] ?? NaN);
+/** Pairs of recorded and recomputed log-probs, collected micro-batch by micro-batch. */
+export class LogprobComparison {
+  readonly #recorded: number[] = [];
+  readonly #recomputed: number[] = [];
+
+  /** @param steps what the plan's indices refer to; `isCompared` says which of them */
+  add<S extends Pick<TrainingStep, 'behaviourLogprobs'>>({ stepOfEntry, tokenOfEntry }: PlannedMicroBatch, steps: readonly S[], logprobs: Float32Array, isCompared: (step: S) => boolean = () => true): void {
+    for (const [m, index] of stepOfEntry.entries()) {
+      const step = steps[index];
+      if (step === undefined || !isCompared(step)) continue;
+      this.#recorded.push(step.behaviourLogprobs[tokenOfEntry[m] ?? -1] ?? NaN);
+      this.#recomputed.push(logprobs[m] ?? NaN);
     }
   }
-  return compareLogprobs(recorded, recomputed);
+
+  /** Null when nothing was compared. */
+  mismatch(): Mismatch | null {
+    return this.#recorded.length === 0 ? null : compareLogprobs(this.#recorded, this.#recomputed);
+  }
+}
+
+/** Recomputes the log-probs of the steps' completions with the learner's parameters as they are. Null when there are no steps. */
+export async function measureMismatch(learner: Learner, steps: readonly TrainingStep[], tokensPerMicroBatch: number): Promise<Mismatch | null> {
+  const comparison = new LogprobComparison();
+  for (const plan of planMicroBatches(mergeSteps(steps), tokensPerMicroBatch, {})) comparison.add(plan, steps, (await learner.forward(plan.batch)).logprobs);
+  return comparison.mismatch();
+}
+
+/** As a round's metrics. */
+export function mismatchMetrics({ meanAbsolute, maxAbsolute, kl, correlation, tokens }: Mismatch): Record<string, number> {
+  return { selfTestMean: meanAbsolute, selfTestMax: maxAbsolute, selfTestKl: kl, selfTestCorrelation: correlation, selfTestTokens: tokens };
 }
 
 /** @throws TrainerError `logprob_mismatch` past the limit (nats a token, on average), with what to look at */
-export function requireAgreement(mismatch: Mismatch, version: number, limit: number): void {
-  if (mismatch.meanAbsolute <= limit) return;
+export function requireAgreement({ meanAbsolute, maxAbsolute, kl, correlation, tokens }: Mismatch, version: number, limit: number): void {
+  if (meanAbsolute <= limit) return;
   throw new TrainerError(
     'logprob_mismatch',
-    `The trainer's log-probs differ from the recorded ones by ${mismatch.meanAbsolute.toPrecision(3)} nats a token on average (largest ${mismatch.maxAbsolute.toPrecision(3)}, over `
-    + `${mismatch.tokens} tokens of version ${version}), more than trainer.maxLogprobMismatch (${limit}): check that the tokens were sampled from the weights that backend.model names with this `
-    + 'version\'s adapter, at the recorded temperature, and that nothing else (penalties, a grammar, quantized weights) changed their distribution.',
+    `The trainer's log-probs differ from the recorded ones by ${meanAbsolute.toPrecision(3)} nats a token on average (largest ${maxAbsolute.toPrecision(3)}, KL ${kl.toPrecision(3)}, `
+    + `correlation ${correlation.toPrecision(3)}, over ${tokens} tokens of version ${version}), more than trainer.maxLogprobMismatch (${limit}): check that the tokens were sampled from the weights that `
+    + 'backend.model names with this version\'s adapter, at the recorded temperature, and that nothing else (penalties, a grammar, quantized weights) changed their distribution.',
   );
 }
