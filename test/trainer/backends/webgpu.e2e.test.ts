@@ -1,0 +1,47 @@
+// SwiftShader computes what a GPU would, on the CPU: slow, the numbers are real.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { skipWithoutSwiftShader, swiftShaderEnvironment } from '../../fixtures/swiftshader/find.ts';
+import { assertClose, maxAbs } from '../../model/golden.ts';
+import { type Method, type TrainingSteps, trainingSteps } from './training-steps.ts';
+
+const run = (program: string, args: readonly string[], environment: Readonly<Record<string, string>> = {}) =>
+  promisify(execFile)(process.execPath, [join(import.meta.dirname, program), ...args], { env: { ...process.env, ...swiftShaderEnvironment, ...environment }, maxBuffer: 1 << 28 });
+
+async function onWebGpu(model: string, method: Method): Promise<TrainingSteps> {
+  const { stdout } = await run('training-steps.ts', ['webgpu', model, method]);
+  return JSON.parse(stdout) as TrainingSteps; // printed by training-steps.ts
+}
+
+const largest = (tensors: Readonly<Record<string, readonly number[]>>): number => Math.max(...Object.values(tensors).map((data) => maxAbs(Float32Array.from(data))));
+
+describe('training on webgpu computes what training on the cpu computes', { skip: skipWithoutSwiftShader }, () => {
+  for (const [model, method] of [['llama-tied', 'lora'], ['gemma3-text', 'lora'], ['llama-tied', 'full']] as const) {
+    test(`${model}, ${method}: log-probs, gradients, and the parameters after two steps`, async () => {
+      const [cpu, gpu] = await Promise.all([trainingSteps('cpu', model, method), onWebGpu(model, method)]);
+      assertClose(gpu.losses, cpu.losses, 1e-5, 'losses');
+      assertClose(gpu.logprobs, cpu.logprobs, 1e-5, 'log-probs');
+      assertClose(gpu.entropy, cpu.entropy, 1e-5, 'entropy');
+      for (const [name, data] of Object.entries(cpu.gradients)) assertClose(gpu.gradients[name] ?? [], data, 2e-5 * largest(cpu.gradients), `gradient of ${name}`);
+      for (const [name, data] of Object.entries(cpu.parameters)) assertClose(gpu.parameters[name] ?? [], data, 1e-4, name);
+    });
+  }
+});
+
+test('next to nothing but arithmetic on shapes is left to the CPU', { skip: skipWithoutSwiftShader }, async () => {
+  const { stderr } = await run('place-on-webgpu.ts', ['llama-tied']);
+  // "… Node(s) placed on [WebGpuExecutionProvider]. Number of nodes: 354", then a line per node: "…]   Reshape (Reshape_0)".
+  const [, cpu = [], gpu = []] = stderr.split('Node(s) placed on ').map((part) => [...part.matchAll(/\] {3}(\w+) \(.*\)$/gm)].map(([, type = '']) => type));
+  assert.ok(gpu.length > 300, `${gpu.length} nodes on webgpu`);
+  assert.ok(cpu.length < 0.03 * gpu.length, `on the CPU: ${cpu.join(', ')}`);
+});
+
+test('a device that is not there is a sentence', { skip: process.platform !== 'linux' && 'only Vulkan can be told to find no device' }, async () => {
+  await assert.rejects(run('training-steps.ts', ['webgpu', 'llama-tied', 'lora'], { VK_DRIVER_FILES: '/nowhere.json', VK_ICD_FILENAMES: '/nowhere.json' }), (error: Error) => {
+    assert.match(error.message, /TrainerError: trainer\.device is webgpu, which does not work here\. WebGPU needs a GPU/);
+    return true;
+  });
+});
