@@ -87,7 +87,7 @@ function familyOf(json: unknown, source: string): { readonly architecture: Model
   const other = parsed.data.architectures?.find((name) => name !== className);
   if (other !== undefined) throw unsupported(source, `architecture "${other}" of a ${type} model (${className} is)`);
   // Null is as good as absent; what a family has as default then holds.
-  return { architecture: type, keys: Object.fromEntries(Object.entries(parsed.data).filter(([, value]) => value !== null)) };
+  return { architecture: type, keys: Object.fromEntries(Object.entries(parsed.data).filter(([, value]) => value !== null && value !== undefined)) };
 }
 
 function refuseUnsupported(keys: Readonly<Record<string, unknown>>, computed: Architecture['hub']['computed'], source: string): void {

@@ -1,10 +1,10 @@
-/** GGUF model files of the llama architecture: configuration, metadata and weights under their Hugging Face names. */
+/** GGUF model files: configuration, metadata and weights under their Hugging Face names. */
 import { ModelError } from '../error.ts';
 import type { ModelConfig, Weights } from '../model.ts';
 import { openSlices, type SliceFile } from './file.ts';
 import { configFromGguf } from './gguf/config.ts';
+import { GGUF_FAMILIES, hubName, type GgufFamily } from './gguf/families.ts';
 import { readGgufHeader, type GgufMetadata, type GgufTensor } from './gguf/header.ts';
-import { hubName, unpermuteHeads } from './gguf/names.ts';
 import { QUANTIZATIONS, type Quantization } from './gguf/quantization.ts';
 
 export interface GgufFile {
@@ -31,12 +31,20 @@ export function openGguf(path: string): GgufFile {
     const located = new Map<string, Located>();
     for (const tensor of tensors) located.set(tensor.name, locate(tensor, file));
     const ropeFactors = located.get(ROPE_FACTORS);
-    const config = configFromGguf(metadata, tensors, ropeFactors ? dequantize(ropeFactors, file) : null, path);
-    return { metadata, config, weights: weightsOf(located, config, file) };
+    const family = familyOf(metadata, path);
+    const config = configFromGguf(metadata, family, tensors, ropeFactors ? dequantize(ropeFactors, file) : null, path);
+    return { metadata, config, weights: weightsOf(located, family, config, file) };
   } catch (error) {
     file.close();
     throw error;
   }
+}
+
+function familyOf(metadata: GgufMetadata, path: string): GgufFamily {
+  const architecture = String(metadata.get('general.architecture'));
+  const family = GGUF_FAMILIES.get(architecture);
+  if (!family) throw new ModelError('unsupported', `${path}: not supported: architecture "${architecture}" (${[...GGUF_FAMILIES.keys()].join(', ')} are).`);
+  return family;
 }
 
 function locate(tensor: GgufTensor, file: SliceFile): Located {
@@ -57,12 +65,12 @@ function dequantize(tensor: Located, file: SliceFile): Float32Array {
   return tensor.quantization.dequantize(file.read(tensor.offset, tensor.bytes));
 }
 
-function weightsOf(located: ReadonlyMap<string, Located>, config: ModelConfig, file: SliceFile): Weights {
+function weightsOf(located: ReadonlyMap<string, Located>, family: GgufFamily, config: ModelConfig, file: SliceFile): Weights {
   const byHubName = new Map<string, Located>();
   for (const tensor of located.values()) {
     if (tensor.name === ROPE_FACTORS) continue;
-    const name = hubName(tensor.name);
-    if (name === undefined) throw new ModelError('unsupported', `${file.path}: not supported: tensor "${tensor.name}" is not part of a Llama model.`);
+    const name = hubName(tensor.name, family);
+    if (name === undefined) throw new ModelError('unsupported', `${file.path}: not supported: tensor "${tensor.name}" is not part of a ${family.modelType} model.`);
     byHubName.set(name, tensor);
   }
   const find = (name: string): Located => {
@@ -76,9 +84,7 @@ function weightsOf(located: ReadonlyMap<string, Located>, config: ModelConfig, f
     shape: (name) => find(name).shape,
     read(name) {
       const tensor = find(name);
-      const data = dequantize(tensor, file);
-      const heads = tensor.name.endsWith('attn_q.weight') ? config.heads : tensor.name.endsWith('attn_k.weight') ? config.kvHeads : 0;
-      return { shape: tensor.shape, data: heads > 0 ? unpermuteHeads(data, heads, tensor.shape[1]!) : data };
+      return family.restore({ shape: tensor.shape, data: dequantize(tensor, file) }, name, config);
     },
     close: () => file.close(),
   };

@@ -2,13 +2,14 @@
 import { parseModelConfig } from '../../config.ts';
 import { ModelError } from '../../error.ts';
 import type { ModelConfig } from '../../model.ts';
+import type { GgufFamily } from './families.ts';
 import type { GgufMetadata, GgufTensor } from './header.ts';
 
 /**
  * @param ropeFactors `rope_freqs.weight`, where the file has it: what each rotary frequency is divided by
  * @throws ModelError `invalid_config`, `unsupported`
  */
-export function configFromGguf(metadata: GgufMetadata, tensors: readonly GgufTensor[], ropeFactors: Float32Array | null, source: string): ModelConfig {
+export function configFromGguf(metadata: GgufMetadata, { modelType }: GgufFamily, tensors: readonly GgufTensor[], ropeFactors: Float32Array | null, source: string): ModelConfig {
   const architecture = metadata.get('general.architecture');
   const key = (name: string): unknown => metadata.get(`${String(architecture)}.${name}`);
   const token = (name: string): unknown => metadata.get(`tokenizer.ggml.${name}_token_id`);
@@ -21,7 +22,7 @@ export function configFromGguf(metadata: GgufMetadata, tensors: readonly GgufTen
   if (Number(key('expert_count') ?? 0) > 0) throw new ModelError('unsupported', `${source}: not supported: mixture of experts (expert_count: ${Number(key('expert_count'))}).`);
   return parseModelConfig(
     {
-      model_type: architecture,
+      model_type: modelType,
       vocab_size: embedding?.shape[0],
       hidden_size: hidden,
       intermediate_size: key('feed_forward_length'),
@@ -37,12 +38,29 @@ export function configFromGguf(metadata: GgufMetadata, tensors: readonly GgufTen
       eos_token_id: ['eos', 'eot', 'eom'].map(token).filter((id) => id !== undefined),
       pad_token_id: token('padding'),
       partial_rotary_factor: Number(key('rope.dimension_count') ?? headDim) / Number(headDim),
-      rope_parameters: ropeFactors
-        ? { ...llama3Scaling(ropeFactors, theta, Number(headDim), source), rope_theta: theta }
-        : { rope_type: scaling === undefined || scaling === 'none' ? 'default' : scaling, rope_theta: theta },
+      rope_theta: theta,
+      rope_scaling: ropeFactors
+        ? llama3Scaling(ropeFactors, theta, Number(headDim), source)
+        : { rope_type: scaling === undefined || scaling === 'none' ? 'default' : scaling, factor: key('rope.scaling.factor') },
+      ...(modelType === 'gemma3_text' ? gemmaKeys(key, Number(hidden) / Number(heads), Number(headDim)) : {}),
     },
     source,
   );
+}
+
+/** 27B, the one size whose scores are scaled by another number than its heads' size; no key of the file says it (llama.cpp `LLM_ARCH_GEMMA3`). */
+const GEMMA_27B_LAYERS = 62;
+
+function gemmaKeys(key: (name: string) => unknown, hiddenPerHead: number, headDim: number): Record<string, unknown> {
+  const pattern = key('attention.sliding_window_pattern');
+  return {
+    sliding_window_pattern: typeof pattern === 'number' ? pattern : undefined,
+    layer_types: Array.isArray(pattern) ? pattern.map((slides) => (slides ? 'sliding_attention' : 'full_attention')) : undefined,
+    query_pre_attn_scalar: key('block_count') === GEMMA_27B_LAYERS ? hiddenPerHead : headDim,
+    sliding_window: key('attention.sliding_window'),
+    rope_local_base_freq: key('rope.freq_base_swa'),
+    final_logit_softcapping: key('final_logit_softcapping'),
+  };
 }
 
 /** The original context of every Llama 3.1 to 3.3 model, and the two bounds of their scaling. */

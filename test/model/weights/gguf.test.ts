@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { architectureOf } from '../../../model/architectures/index.ts';
+import { parseModelConfig } from '../../../model/config.ts';
 import { openGguf } from '../../../model/weights/gguf.ts';
 
 const fixtures = new URL('../../fixtures/gguf/', import.meta.url);
@@ -49,6 +51,20 @@ test("metadata becomes the configuration, Llama 3's rope scaling included", () =
   });
 });
 
+const families: Record<string, { config: Record<string, unknown>; tensors: Record<string, { shape: number[]; sha256: string }> }> = JSON.parse(readFileSync(new URL('families.json', fixtures), 'utf8'));
+for (const [name, { config: hub, tensors }] of Object.entries(families)) {
+  test(`a ${name} file is the model it was made from`, () => {
+    const { config, weights } = openGguf(fileURLToPath(new URL(`${name}.gguf`, fixtures)));
+    assert.deepEqual(config, parseModelConfig(hub, name));
+    assert.deepEqual(weights.names().toSorted(), [...architectureOf(config).tensors(config).keys()].toSorted());
+    for (const [tensor, { shape, sha256 }] of Object.entries(tensors)) {
+      const read = weights.read(tensor);
+      assert.deepEqual([read.shape, createHash('sha256').update(read.data).digest('hex')], [shape, sha256], tensor);
+    }
+    weights.close();
+  });
+}
+
 /** The file with one occurrence of some bytes replaced by as many others. */
 function altered(from: string, to: string): string {
   const bytes = readFileSync(tiny);
@@ -70,7 +86,7 @@ test('what is not supported is refused by name', () => {
   architecture.write('grok1', at);
   const path = join(work, 'grok.gguf');
   writeFileSync(path, architecture);
-  refused(path, 'unsupported', /model_type "grok1"/);
+  refused(path, 'unsupported', /architecture "grok1" \(llama, qwen2, qwen3, gemma3 are\)/);
   refused(altered('blk.0.attn_norm.weight', 'blk.0.exotic_x_.weight'), 'unsupported', /tensor "blk\.0\.exotic_x_\.weight"/);
 
   // The type number follows name, dimension count and dimensions.
