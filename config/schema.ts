@@ -72,7 +72,8 @@ export const trainerSchema = z.strictObject({
   maxLogprobMismatch: z.number().positive().default(0.05).describe('Self-test: mean |recomputed − recorded| log-prob past which training is refused.'),
   promote: z.boolean().default(true).describe('Make a round\'s policy current as soon as it is published.'),
   seed: z.number().int().default(0).describe('Seed of the order of steps and of new adapters.'),
-  threads: z.number().int().min(0).default(0).describe('Threads for training; 0: as many as there are cores.'),
+  device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').describe('Where training computes: the CPU, whose rounds can be replayed to the same bytes, or a GPU (fulgurite doctor says which work here).'),
+  threads: z.number().int().min(0).default(0).describe('Threads for training on the CPU; 0: as many as there are cores.'),
   pollMs: positive.default(50).describe('How often the trainer looks for a requested round, in milliseconds.'),
 }).superRefine(({ credit, algorithm }, context) => {
   if (credit.name === 'turn-values' && algorithm.name !== 'ppo') context.addIssue({ code: 'custom', path: ['credit', 'name'], message: 'turn-values needs a value head: only algorithm ppo has one' });

@@ -73,9 +73,9 @@ function keepWarm(model: Model, cacheDir: string): { readonly open: (config: Tra
   };
   return {
     async open(config) {
-      const { method, lora, optimizer, threads } = config;
+      const { method, lora, optimizer, device, threads } = config;
       // The loss is part of the graph; how advantages are computed is not.
-      const key = JSON.stringify([method, lora, optimizer, threads, algorithmOf(config).loss]);
+      const key = JSON.stringify([method, lora, optimizer, device, threads, algorithmOf(config).loss]);
       if (warm?.key !== key) {
         await close();
         warm = { key, policy: await openTrainingPolicy({ model, config, cacheDir }) };

@@ -24,7 +24,7 @@ export interface RoundParts {
 
 const pollMs = 50;
 /** Settings of the trainer's process, not of a round. */
-const processSettings = ['enabled', 'pollMs', 'threads'];
+const processSettings = ['enabled', 'pollMs', 'device', 'threads'];
 
 export function roundRoutes(parts: RoundParts): Hono<AppEnv> {
   const { db, writer, trainer } = parts;
