@@ -3,7 +3,8 @@ import { Unavailable, Mismatch, type Check, type Group } from './check.ts';
 export interface Report {
   readonly group: string;
   readonly passed: number;
-  readonly skipped: readonly string[];
+  /** Why, and how many. */
+  readonly skipped: ReadonlyMap<string, number>;
   /** One sentence each. */
   readonly failures: readonly string[];
   /** The largest error as a share of its tolerance, and whose it is. */
@@ -14,7 +15,8 @@ export interface Report {
 export async function runGroup(group: string, checks: Group, set: string): Promise<Report> {
   let passed = 0;
   let worst = { share: 0, check: '' };
-  const skipped: string[] = [], failures: string[] = [];
+  const skipped = new Map<string, number>();
+  const failures: string[] = [];
   const note = (share: number, check: string): void => { if (share > worst.share) worst = { share, check }; };
 
   const runOne = async ({ name, run }: Check): Promise<void> => {
@@ -23,7 +25,7 @@ export async function runGroup(group: string, checks: Group, set: string): Promi
       passed++;
     } catch (error) {
       if (error instanceof Unavailable) {
-        skipped.push(`${name}: ${error.message}`);
+        skipped.set(error.message, (skipped.get(error.message) ?? 0) + 1);
         return;
       }
       if (error instanceof Mismatch) note(error.share, name);
@@ -36,7 +38,7 @@ export async function runGroup(group: string, checks: Group, set: string): Promi
   } catch (error) {
     failures.push(`the files cannot be read: ${sentence(error)}`);
   }
-  if (passed + skipped.length + failures.length === 0) failures.push('the set has no cases');
+  if (passed + skipped.size + failures.length === 0) failures.push('the set has no cases');
   return { group, passed, skipped, failures, worst };
 }
 

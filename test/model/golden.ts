@@ -1,4 +1,4 @@
-/** The stored PyTorch results of test/fixtures/golden/models. */
+/** The stored PyTorch results of test/fixtures/golden/models, and of other sets like it. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -15,8 +15,14 @@ export interface Golden {
   readonly temperature: number;
 }
 
-export function openGolden(name: string, layout: 'config.json' | 'config.v4.json' = 'config.json'): Golden {
-  const directory = fileURLToPath(new URL(`../fixtures/golden/models/${name}/`, import.meta.url));
+export type ConfigLayout = 'config.json' | 'config.v4.json';
+
+export function openGolden(name: string, layout: ConfigLayout = 'config.json'): Golden {
+  return openGoldenAt(fileURLToPath(new URL(`../fixtures/golden/models/${name}/`, import.meta.url)), layout);
+}
+
+/** @param directory with a slash at its end */
+export function openGoldenAt(directory: string, layout: ConfigLayout): Golden {
   const numbers: Record<string, { loss: { value: number } }> & { temperature: number } = JSON.parse(readFileSync(`${directory}golden.json`, 'utf8'));
   return {
     directory,

@@ -1,3 +1,4 @@
+/** Every part is compared with TRL, verl and PyTorch in test/golden/losses.ts. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,33 +15,8 @@ import type { PolicyLossSpec } from '../../../trainer/loss/spec.ts';
 import { weighTokens } from '../../../trainer/loss/weigh-tokens.ts';
 import { accumulate } from '../../../trainer/optimizer.ts';
 import { openGolden } from '../../model/golden.ts';
-import { assertClose, goldenPath, goldenText } from '../golden.ts';
-import { runStored } from './golden-loss.ts';
-import { specOf, type StoredSpec } from './golden-spec.ts';
-
-interface Stored {
-  readonly cases: Readonly<Record<string, {
-    readonly batch: string;
-    readonly spec: StoredSpec;
-    readonly loss: number;
-    readonly tol: { readonly loss_abs: number; readonly grad_rel: number };
-  }>>;
-}
-const stored: Stored = JSON.parse(goldenText('losses/losses.json'));
-
-for (const [name, { batch, spec, loss, tol }] of Object.entries(stored.cases)) {
-  await test(`value, token losses and gradient: ${name}`, async () => {
-    const data = readSafetensors(goldenPath(`losses/inputs.${batch}.safetensors`));
-    const expected = readSafetensors(goldenPath('losses/expected.safetensors'));
-    const result = await runStored(specOf(spec), data);
-    assertClose([result.loss], [loss], { absolute: tol.loss_abs }, 'loss');
-    assertClose(result.gradient, expected.read(`${name}/grad`).data, { relative: tol.grad_rel }, 'gradient');
-    const mask = data.read('mask').data;
-    assertClose(result.perToken, expected.read(`${name}/per_token_loss`).data.map((x, i) => (mask[i] === 1 ? x : 0)), { relative: 2e-5 }, 'token losses');
-    data.close();
-    expected.close();
-  });
-}
+import { runPolicyLoss, runValueLoss } from '../../golden/losses/run.ts';
+import { assertClose, goldenPath } from '../golden.ts';
 
 const clip: PolicyTerm = { type: 'clip', clipLow: 0.2, clipHigh: 0.2, ratio: { level: 'token', old: 'given' } };
 const aggregation: Aggregation = { mode: 'token-mean' };
@@ -56,11 +32,20 @@ await test('a term with an aggregation of its own is weighed by its own input', 
   const data = readSafetensors(goldenPath('losses/inputs.plain.safetensors'));
   const kl = { estimator: 'k3', coefficient: 0.04 } as const;
   const own: Aggregation = { mode: 'seq-mean-token-sum', sequences: 'nonempty' };
-  const together = await runStored({ policy: clip, aggregation, kl: { ...kl, aggregation: own } }, data);
-  const policy = await runStored({ policy: clip, aggregation }, data);
-  const divergence = await runStored({ policy: null, aggregation: own, kl }, data);
+  const together = await runPolicyLoss({ policy: clip, aggregation, kl: { ...kl, aggregation: own } }, data);
+  const policy = await runPolicyLoss({ policy: clip, aggregation }, data);
+  const divergence = await runPolicyLoss({ policy: null, aggregation: own, kl }, data);
   assertClose([together.loss], [policy.loss + divergence.loss], { relative: 1e-6 }, 'loss');
   assertClose(together.gradient, policy.gradient.map((g, i) => g + (divergence.gradient[i] ?? NaN)), { relative: 1e-6 }, 'gradient');
+  data.close();
+});
+
+await test('nothing leaks out of masked places of a value loss', async () => {
+  const data = readSafetensors(goldenPath('losses/value.safetensors'));
+  const mask = data.read('mask').data;
+  const wild = { ...data, read: (name: string) => { const { shape, data: stored } = data.read(name); return { shape, data: name === 'mask' ? stored : stored.map((x, i) => (mask[i] === 1 ? x : NaN)) }; } };
+  const spec: PolicyLossSpec = { policy: null, aggregation, value: { coefficient: 1, clip: 0.2 } };
+  assert.deepEqual(await runValueLoss(spec, wild), await runValueLoss(spec, data));
   data.close();
 });
 

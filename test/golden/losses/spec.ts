@@ -1,4 +1,4 @@
-/** The definitions of stored loss cases (`spec` in test/fixtures/golden/losses/losses.json) as this project's. */
+/** The definitions of stored loss cases (`spec` in losses.json) as this project's. */
 import type { Aggregation } from '../../../trainer/loss/aggregation.ts';
 import type { KlTerm } from '../../../trainer/loss/kl.ts';
 import type { PolicyTerm } from '../../../trainer/loss/policy-term.ts';
@@ -105,6 +105,12 @@ function aggregationOf(r: Reader): Aggregation {
   const normalizer = given({ normalizer: r.optionalNumber('normalizer') });
   if (mode === 'token-mean') return { mode, ...normalizer };
   return mode === 'seq-mean-token-mean' ? { mode, sequences } : { mode: 'seq-mean-token-sum', sequences, ...normalizer };
+}
+
+/** What value losses are aggregated by, by its name; null for one that this project does not know. */
+export function valueAggregation(mode: string): Aggregation | null {
+  if (mode === 'token-mean') return { mode };
+  return mode === 'seq-mean-token-mean' || mode === 'seq-mean-token-sum' ? { mode, sequences: 'nonempty' } : null;
 }
 
 function klOf(r: Reader): KlTerm {
