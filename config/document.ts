@@ -1,5 +1,6 @@
 /** docs/configuration.md, made from the schema. */
-import { accepts, configOutline, kindOf, type SchemaNode } from './outline.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { accepts, choiceOf, configOutline, type SchemaNode } from './outline.ts';
 
 const introduction = `# Configuration
 
@@ -16,13 +17,27 @@ export function configurationDocument(): string {
 }
 
 function section(path: string, node: SchemaNode): string[] {
-  if (node.oneOf) return node.oneOf.flatMap((variant) => section(path, variant));
+  if (node.oneOf) return choices(path, node, node.oneOf);
+  return [`## ${path === '' ? 'Top level' : path}`, '', ...body(path, node)];
+}
+
+/** What all variants have is said once, before them. */
+function choices(path: string, node: SchemaNode, variants: readonly SchemaNode[]): string[] {
+  const shared = Object.entries(variants[0]?.properties ?? {}).filter(([key, child]) => variants.every((variant) => isDeepStrictEqual(variant.properties?.[key], child)));
+  const common: SchemaNode = { ...(node.description === undefined ? {} : { description: node.description }), properties: Object.fromEntries(shared) };
+  const lines = shared.length > 0 ? section(path, common) : [];
+  for (const variant of variants) {
+    const choice = choiceOf(variant);
+    const own = Object.entries(variant.properties ?? {}).filter(([key]) => common.properties?.[key] === undefined);
+    lines.push(`## ${path} (${choice?.key}: ${choice?.value})`, '', ...body(path, { ...variant, properties: Object.fromEntries(own) }));
+  }
+  return lines;
+}
+
+function body(path: string, node: SchemaNode): string[] {
   const entries = Object.entries(node.properties ?? {});
   const leaves = entries.filter(([, child]) => !isSection(child));
-  const kind = kindOf(node);
-  const heading = path === '' ? 'Top level' : `${path}${kind === undefined ? '' : ` (kind: ${kind})`}`;
-  const lines = [`## ${heading}`, ''];
-  if (node.description !== undefined) lines.push(node.description, '');
+  const lines = node.description === undefined ? [] : [node.description, ''];
   if (leaves.length > 0) {
     lines.push('| key | takes | default | |', '|---|---|---|---|');
     for (const [key, child] of leaves) lines.push(row(key, child, node.required?.includes(key) ?? false));

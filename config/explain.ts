@@ -1,7 +1,7 @@
 /** Turns what the schema found wrong into one sentence for the person who wrote the configuration. */
 import type { z } from 'zod';
 import { nearest } from './nearest.ts';
-import { accepts, kindOf, leafPaths, nodesAt, type SchemaNode } from './outline.ts';
+import { accepts, choiceOf, configOutline, leafPaths, nodesAt, type SchemaNode, variants } from './outline.ts';
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
@@ -11,6 +11,7 @@ export function explain(issues: readonly Issue[], value: unknown): string {
   const issue = issues.find((candidate) => candidate.code === 'unrecognized_keys') ?? issues[0];
   if (!issue) throw new RangeError('a configuration without problems needs no explanation');
   if (issue.code === 'unrecognized_keys') return unknownKey(issue.path, issue.keys[0] ?? '', value);
+  if (issue.code === 'custom') return `${dotted(issue.path)}: ${issue.message}.`;
   const found = at(value, issue.path);
   const name = dotted(issue.path) || 'the configuration';
   const expected = expectation(issue.path, value);
@@ -18,8 +19,12 @@ export function explain(issues: readonly Issue[], value: unknown): string {
 }
 
 function unknownKey(path: Path, key: string, value: unknown): string {
-  const siblings = [...new Set(settingsAt(path, value).flatMap((node) => Object.keys(node.properties ?? {})))];
+  const own = settingsAt(path, value);
+  const siblings = [...new Set(own.flatMap((node) => Object.keys(node.properties ?? {})))];
   const wrong = dotted([...path, key]);
+  const owners = nodesAt(path.map((part) => (typeof part === 'number' ? part : String(part)))).filter((node) => node.properties?.[key] !== undefined).flatMap((node) => choiceOf(node) ?? []);
+  const choice = own.length === 1 && own[0] ? choiceOf(own[0]) : undefined;
+  if (choice && owners.length > 0) return `unknown key ${wrong} with ${choice.key} ${choice.value}; it belongs to ${owners.map((owner) => owner.value).join(', ')}.`;
   const near = nearest(key, siblings);
   if (near !== undefined) return `unknown key ${wrong}; did you mean ${dotted([...path, near])}?`;
   const elsewhere = leafPaths().find((leaf) => leaf.split('.').at(-1) === key);
@@ -29,22 +34,31 @@ function unknownKey(path: Path, key: string, value: unknown): string {
 
 function expectation(path: Path, value: unknown): string {
   const nodes = settingsAt(path, value);
-  const kinds = nodes.flatMap((node) => kindOf(node) ?? []);
-  if (kinds.length > 1) return `a mapping with kind: ${kinds.join(' or ')}`;
+  const choices = nodes.flatMap((node) => choiceOf(node) ?? []);
+  if (choices.length > 1) return `a mapping with ${choices[0]?.key}: ${choices.map((choice) => choice.value).join(' or ')}`;
   if (nodes.length > 1 && nodes.every((node) => node.const !== undefined)) return `one of ${nodes.map((node) => `"${node.const}"`).join(', ')}`;
   return nodes.map(accepts).join(' or ');
 }
 
-/** The settings at a path, narrowed by the `kind` that the value itself names. */
+/** The settings at a path, narrowed by the choices that the value itself makes. */
 function settingsAt(path: Path, value: unknown): SchemaNode[] {
-  const keys = path.map((key) => (typeof key === 'number' ? key : String(key)));
-  const parentKind = at(value, [...path.slice(0, -1), 'kind']);
-  const ownKind = at(value, [...path, 'kind']);
-  const narrowed = nodesAt(keys).filter((node) => kindOf(node) === undefined || kindOf(node) === ownKind);
-  const viaParent = nodesAt(keys.slice(0, -1)).filter((node) => kindOf(node) !== undefined && kindOf(node) === parentKind);
-  const last = keys.at(-1);
-  if (last !== undefined && viaParent.length > 0) return viaParent.flatMap((node) => node.properties?.[String(last)] ?? []);
-  return narrowed.length > 0 ? narrowed : nodesAt(keys);
+  let nodes = [configOutline];
+  for (const [depth, key] of path.entries()) {
+    const parent = at(value, path.slice(0, depth));
+    nodes = nodes.flatMap((node) => chosen(node, parent)).flatMap((node) => (typeof key === 'number' ? node.items : node.properties?.[String(key)]) ?? []);
+  }
+  return nodes.flatMap((node) => chosen(node, at(value, path)));
+}
+
+/** The variant that the value names, or the default one where it names none; all where that is no help. */
+function chosen(node: SchemaNode, value: unknown): readonly SchemaNode[] {
+  const all = variants(node);
+  if (typeof value !== 'object' || value === null) return all;
+  const named = all.filter((variant) => {
+    const choice = choiceOf(variant);
+    return choice !== undefined && (at(value, [choice.key]) ?? (choice.isDefault ? choice.value : undefined)) === choice.value;
+  });
+  return named.length > 0 ? named : all;
 }
 
 function at(value: unknown, path: Path): unknown {

@@ -37,13 +37,21 @@ export function nodesAt(path: Path, root: SchemaNode = configOutline): SchemaNod
   return nodes.flatMap(variants);
 }
 
-function variants(node: SchemaNode): readonly SchemaNode[] {
+export function variants(node: SchemaNode): readonly SchemaNode[] {
   return node.oneOf ?? [node];
 }
 
-/** The key by which the kinds of a choice differ, e.g. `kind: embedded`. */
-export function kindOf(node: SchemaNode): string | undefined {
-  return node.properties?.['kind']?.const;
+export interface Choice {
+  readonly key: string;
+  readonly value: string;
+  /** It is meant where the key is absent. */
+  readonly isDefault: boolean;
+}
+
+/** The key by which a variant differs from the others, e.g. `kind: embedded` or `name: grpo`. */
+export function choiceOf(node: SchemaNode): Choice | undefined {
+  const entry = Object.entries(node.properties ?? {}).find(([, child]) => child.const !== undefined);
+  return entry && { key: entry[0], value: entry[1].const ?? '', isDefault: entry[1].default !== undefined };
 }
 
 /** Every leaf setting as a dotted path. */

@@ -3,7 +3,8 @@ import { type TrainerConfig, trainerSchema } from '../config/schema.ts';
 import { TrainerError } from './error.ts';
 
 /**
- * The trainer's configuration with a round's overrides laid over it, key by key; a list replaces a list.
+ * The trainer's configuration with a round's overrides laid over it, key by key; a list replaces a list, and a section of another `name` (another algorithm)
+ * replaces the section.
  * @param overrides as `POST /admin/rounds` was given them: any JSON, or null
  * @throws TrainerError `bad_config` naming the keys that are wrong
  */
@@ -15,6 +16,7 @@ export function effectiveConfig(config: TrainerConfig, overrides: unknown): Trai
 
 function overlay(base: unknown, over: unknown): unknown {
   if (!isRecord(base) || !isRecord(over)) return over;
+  if (over['name'] !== undefined && over['name'] !== base['name']) return over;
   return { ...base, ...Object.fromEntries(Object.entries(over).map(([key, value]) => [key, overlay(base[key], value)])) };
 }
 
