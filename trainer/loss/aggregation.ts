@@ -46,8 +46,3 @@ function denominatorOf(sequences: readonly CountedSequence[], aggregation: Aggre
   const { normalizer = 1 } = aggregation;
   return () => count * normalizer;
 }
-
-/** The weights of an aggregation that leaves nothing open: they sum to 1. */
-export function tokenWeights(calls: readonly CountedSequence[], mode: 'token-mean' | 'seq-mean-token-mean' | 'per-rollout-mean'): Float64Array {
-  return aggregationWeights(calls, { mode, sequences: 'nonempty', denominator: 'rollouts' });
-}
