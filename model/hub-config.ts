@@ -50,6 +50,8 @@ export function fullAttention(json: HubConfig, source: string): AttentionConfig 
 
 export const headDimOf = (json: HubConfig): number => json.head_dim ?? json.hidden_size / json.num_attention_heads;
 
+const ropeTypeSchema = z.looseObject({ rope_type: z.string().nullish(), type: z.string().nullish() });
+
 /** Keys beyond these would change the angles in a way that isn't computed here. */
 const ropeSchema = z.strictObject({
   rope_type: z.string().nullish(),
@@ -69,8 +71,9 @@ const ropeSchema = z.strictObject({
  * @throws ModelError `unsupported` (named), `invalid_config`
  */
 export function parseRope(parameters: unknown, theta: number, source: string): RopeConfig {
-  const named = z.looseObject({ rope_type: z.string().nullish(), type: z.string().nullish() }).parse(parameters ?? {});
-  const type = named.rope_type ?? named.type ?? 'default';
+  const named = ropeTypeSchema.safeParse(parameters ?? {});
+  if (!named.success) throw new ModelError('invalid_config', `${source}: the rope parameters are not valid.`);
+  const type = named.data.rope_type ?? named.data.type ?? 'default';
   // Looked at first: another type's parameters are not ours to judge.
   if (type !== 'default' && type !== 'linear' && type !== 'llama3') throw unsupported(source, `rope type "${type}" (default, linear and llama3 are)`);
   const parsed = ropeSchema.safeParse(parameters ?? {});

@@ -108,6 +108,8 @@ test('nonsense is not valid, and the key is named', () => {
   invalid({ ...base, num_key_value_heads: 3 }, /4 attention heads cannot share 3/);
   invalid({ ...base, head_dim: 7 }, /head dimension of 7/);
   invalid({ ...base, rope_parameters: { rope_type: 'llama3', factor: 8 } }, /llama3 rope needs low_freq_factor/);
+  invalid({ ...base, rope_parameters: { rope_type: 5 } }, /rope parameters are not valid/);
+  invalid({ ...base, rope_parameters: { rope_type: 'linear' } }, /linear rope needs a factor/);
   invalid([], /c: /);
   invalid(null, /c: /);
 });
