@@ -1,4 +1,4 @@
-/** Every architecture: what the engine serves against PyTorch's results, and against what the trainer computes. */
+/** Every architecture: what the engine serves against PyTorch's results, and against what the trainer computes. Greedy texts are compared in test/golden/models. */
 import assert from 'node:assert/strict';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { createEmbeddedLearner, type EmbeddedLearnerOptions } from '../../traine
 import type { MicroBatch } from '../../trainer/learner.ts';
 import { assertClose, openGolden } from '../model/golden.ts';
 import { weightedNll } from '../trainer/backends/golden-batch.ts';
-import { collect, engineOn, greedy, idsOf, request } from './collect.ts';
+import { collect, engineOn, greedy, request } from './collect.ts';
 
 /** One row, of which the tokens from `start` on are wanted. */
 function batchOf(ids: readonly number[], start: number): MicroBatch {
@@ -30,18 +30,6 @@ for (const name of ['llama-tied', 'llama-untied-llama3rope', 'qwen2', 'qwen3', '
     const [rows = 0, time = 0] = results.shape('input_ids');
     const ids = results.readInts('input_ids');
     const prompt = (row: number, length: number): Int32Array => ids.subarray(row * time, row * time + length);
-
-    test('greedy generation equals PyTorch\'s', async () => {
-      await using running = await engineOn(golden.directory);
-      const [, count = 0] = results.shape('greedy_from_prompt');
-      const expected = results.readInts('greedy_from_prompt');
-      const lossMask = results.read('loss_mask').data;
-      for (let row = 0; row < rows; row++) {
-        const promptLength = lossMask.subarray(row * (time - 1), (row + 1) * (time - 1)).indexOf(1) + 1;
-        const [choice] = await collect(running.engine, request(prompt(row, promptLength), { maxTokens: count }));
-        assert.deepEqual(idsOf(choice), [...expected.subarray(row * count, (row + 1) * count)]);
-      }
-    });
 
     test('a prompt read in pieces gives the logits of one read', async () => {
       await using directory = await mkdtempDisposable(join(tmpdir(), 'engine-'));
