@@ -12,6 +12,7 @@ import { policyVersion, type PolicyVersion } from '../../trainer/policy.ts';
 import { RunError } from '../failure.ts';
 import { measureAgreement } from './agreement.ts';
 import { type Check, check } from './check.ts';
+import { describeDevices } from './devices.ts';
 import { describeModel, describeTemplate, roundTrip } from './text.ts';
 import { versions } from './versions.ts';
 
@@ -53,6 +54,7 @@ async function* examineEmbedded(config: Config, backend: EmbeddedBackendConfig, 
       version = servedVersion(config.dataDir, model.fingerprint);
       return `${resolve(config.dataDir)}, version ${version.version} (${version.kind}) is current`;
     });
+    yield await check('devices', () => describeDevices(config.trainer.device));
     yield await check('agreement', async () => {
       const { tokens, maxAbsolute, meanAbsolute } = await agreement(config, backend, model, version, sampling);
       const found = `engine and trainer differ by at most ${maxAbsolute.toExponential(2)} (mean ${meanAbsolute.toExponential(2)}) in the log-probs of ${tokens} tokens of version ${version.version}`;

@@ -43,7 +43,7 @@ export async function openSession(graph: Graph, directory: string | null, { devi
     return await (path === null ? ort.InferenceSession.create(model, options) : ort.InferenceSession.create(path, options));
   } catch (error) {
     if (device === 'cpu') throw error;
-    throw new TrainerError('no_device', `trainer.device is ${device}, which does not work here. ${remedies[device]}. ONNX Runtime says: ${reasonOf(error)}`, { cause: error });
+    throw new TrainerError('no_device', `trainer.device: ${device} does not work here. ${remedies[device]}. ONNX Runtime says: ${reasonOf(error)}`, { cause: error });
   }
 }
 
