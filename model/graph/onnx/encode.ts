@@ -2,6 +2,7 @@
 import type { Attribute, Constant, ExternalData, Graph, Node } from '../graph.ts';
 import { removeDeadNodes } from '../passes/dead-nodes.ts';
 import type { Value, ValueType } from '../value.ts';
+import { eagerOutputs } from './run-order.ts';
 import { ATTRIBUTE_TYPE, DATA_TYPE, EXTERNAL, modelProto } from './schema.ts';
 
 const IR_VERSION = 10;
@@ -20,7 +21,7 @@ export function encodeModel(source: Graph): Uint8Array {
     opsetImport: OPSETS,
     graph: {
       name: 'graph',
-      node: [...graph.nodes.map((node, i) => encodeNode(node, i, names)), ...copies.map(([name, value]) => ({ name: `output_${name}`, opType: 'Identity', input: [names.get(value) ?? value.name], output: [name] }))],
+      node: [...eagerOutputs(graph.nodes).map((node, i) => encodeNode(node, i, names)), ...copies.map(([name, value]) => ({ name: `output_${name}`, opType: 'Identity', input: [names.get(value) ?? value.name], output: [name] }))],
       initializer: [...graph.constants.map(encodeConstant), ...graph.externals.map(encodeExternal)],
       input: graph.inputs.map((input) => encodeValueInfo(input.name, input)),
       output: [...graph.outputs].map(([name, value]) => encodeValueInfo(name, value)),
