@@ -1,15 +1,9 @@
 /** Reads the stored reference numbers (test/fixtures/golden/README.md says how they were made). */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export function goldenPath(name: string): string {
   return fileURLToPath(new URL(`../fixtures/golden/${name}`, import.meta.url));
-}
-
-/** A stored JSON file's text; its shape is ours and fixed, so the reader states it: `const golden: Shape = JSON.parse(goldenText('…'))`. */
-export function goldenText(name: string): string {
-  return readFileSync(goldenPath(name), 'utf8');
 }
 
 /** max |actual − expected| ≤ absolute + relative · max |expected| */

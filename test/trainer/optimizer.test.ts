@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Tensor } from '../../model/model.ts';
-import { accumulate, AdamW, clipByGlobalNorm, learningRateFactor, schedules } from '../../trainer/optimizer.ts';
+import { accumulate, AdamW, clipByGlobalNorm, learningRateFactor, type schedules } from '../../trainer/optimizer.ts';
 import { assertClose } from './golden.ts';
 
 await test('rounds: the rate is never 0, and a decaying one ends at a tenth', () => {
