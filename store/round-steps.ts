@@ -20,6 +20,11 @@ export function recordStepShares(db: Database, roundId: number, rows: readonly S
   db.write(() => { for (const row of rows) db.prepared(updateRoundStep).run({ ...row, roundId }); });
 }
 
+/** A step that a round used, and found that it cannot be used. */
+export function leaveOutStep(db: Database, roundId: number, stepId: string, reason: string): void {
+  db.write(() => db.orm.update(roundSteps).set({ leftOutReason: reason }).where(and(eq(roundSteps.roundId, roundId), eq(roundSteps.stepId, stepId))).run());
+}
+
 /** In order of step id, which is the cursor. `used`: only those that went in (true) or were left out (false). */
 export function listRoundSteps(db: Database, roundId: number, options: { limit?: number; after?: string; used?: boolean } = {}): Page<RoundStep> {
   const { limit = defaultPageSize, after, used } = options;

@@ -5,7 +5,12 @@ import type { BackwardResult, Learner, MicroBatch } from './learner.ts';
 
 interface NamedStep {
   readonly id: string;
-  readonly behaviourLogprobs: Float32Array;
+}
+
+/** @throws TrainerError `not_finite` with the `stepId` of a step that can never be learned from */
+export function requireFiniteRecords(steps: readonly (NamedStep & { readonly behaviourLogprobs: Float32Array })[]): void {
+  const broken = steps.find((step) => !allFinite(step.behaviourLogprobs));
+  if (broken !== undefined) throw new TrainerError('not_finite', `Step ${broken.id} has a recorded log-prob that is not a finite number, so nothing was published; no later round takes it.`, { stepId: broken.id });
 }
 
 /**
@@ -13,30 +18,31 @@ interface NamedStep {
  * @throws TrainerError `not_finite` naming the step, or all that were computed together where none alone is the cause
  */
 export async function requireFinite(learner: Learner, plan: PlannedMicroBatch, steps: readonly NamedStep[], result: BackwardResult): Promise<void> {
-  const recorded = firstStep(plan, (index, token) => steps[index]?.behaviourLogprobs[token]);
-  if (recorded !== undefined) throw refusal(`Step ${idOf(steps, recorded)} has a recorded log-prob that is not a finite number`, { stepId: idOf(steps, recorded) });
   const broken = describe(result);
   if (broken === undefined) return;
-  const computed = firstStep(plan, (_index, _token, m) => result.logprobs[m]);
-  const culprit = computed ?? await isolate(learner, plan, [...new Set(plan.stepOfEntry)]);
-  if (culprit !== undefined) throw refusal(`${broken} on step ${idOf(steps, culprit)}`);
-  const ids = [...new Set(plan.stepOfEntry)].map((index) => idOf(steps, index));
-  throw refusal(`${broken} on steps ${ids.slice(0, 4).join(', ')}${ids.length > 4 ? ` and ${ids.length - 4} more` : ''} together`);
+  const indices = [...new Set(plan.stepOfEntry)];
+  const culprit = plan.stepOfEntry.find((_, m) => !Number.isFinite(result.logprobs[m])) ?? await isolate(learner, plan, indices);
+  const named = (culprit === undefined ? indices : [culprit]).map((index) => steps[index]?.id ?? String(index));
+  const who = named.length === 1 ? `step ${named[0]}` : `steps ${named.slice(0, 4).join(', ')}${named.length > 4 ? ` and ${named.length - 4} more` : ''} together`;
+  throw new TrainerError('not_finite', `${broken} on ${who}, so nothing was published: look at its log-probs and its reward, or lower the learning rate.`);
 }
 
-function refusal(what: string, blame?: { readonly stepId: string }): TrainerError {
-  return new TrainerError('not_finite', `${what}, so nothing was published${blame ? ', and no later round takes it' : ': look at its log-probs and its reward, or lower the learning rate'}.`, blame);
+/** Before they are published. @throws TrainerError `not_finite` */
+export function requireFiniteParameters(parameters: Learner['parameters']): void {
+  const broken = [...parameters].find(([, { data }]) => !allFinite(data))?.[0];
+  if (broken !== undefined) throw new TrainerError('not_finite', `After the update ${broken} is not finite, so nothing was published: lower the learning rate.`);
+}
+
+/** A sum is finite only if all it is made of is; that it overflows by itself, in float64, float32 numbers are too small for. */
+function allFinite(values: Float32Array): boolean {
+  return Number.isFinite(values.reduce((sum, value) => sum + value, 0));
 }
 
 /** What is not finite, as the beginning of a sentence. */
 function describe({ loss, gradients }: BackwardResult): string | undefined {
-  const parameter = [...gradients].find(([, gradient]) => !Number.isFinite(gradient.reduce((sum, g) => sum + g, 0)))?.[0];
+  const parameter = [...gradients].find(([, gradient]) => !allFinite(gradient))?.[0];
   if (parameter !== undefined) return `The gradient of ${parameter} is not finite`;
   return Number.isFinite(loss) ? undefined : `The loss is ${loss}`;
-}
-
-function firstStep({ stepOfEntry, tokenOfEntry }: PlannedMicroBatch, value: (index: number, token: number, m: number) => number | undefined): number | undefined {
-  return stepOfEntry.find((index, m) => !Number.isFinite(value(index, tokenOfEntry[m] ?? -1, m)));
 }
 
 /** Halves the steps until one is left that is not finite by itself. */
@@ -61,8 +67,4 @@ function onlySteps({ batch, stepOfEntry }: PlannedMicroBatch, indices: readonly 
     // Below M, as they must be: the place of a step among those that are kept.
     ...(batch.sequences && { sequences: Int32Array.from(kept, (m) => indices.indexOf(stepOfEntry[m] ?? -1)) }),
   };
-}
-
-function idOf(steps: readonly NamedStep[], index: number): string {
-  return steps[index]?.id ?? `${index} of ${steps.length}`;
 }

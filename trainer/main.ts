@@ -8,6 +8,7 @@ import { watchChanges } from '../store/changes.ts';
 import { acquireLock } from '../store/lock.ts';
 import { openDatabase } from '../store/open.ts';
 import { ensureBasePolicy, listPolicies } from '../store/policies.ts';
+import { leaveOutStep } from '../store/round-steps.ts';
 import { claimRound, finishRound, putRoundBack, recoverRunningRounds, type Round, setRoundProgress } from '../store/rounds.ts';
 import { algorithmOf } from './algorithms/index.ts';
 import { TrainerError } from './error.ts';
@@ -15,6 +16,7 @@ import { openTrainingPolicy, type TrainingPolicy } from './policy.ts';
 import { sweepPolicies } from './publish.ts';
 import { trackProgress } from './round-progress.ts';
 import { type RoundParts, runRound } from './round.ts';
+import type { LeftOutReason } from './select.ts';
 
 /** A round that has cost so many trainers their life is given up. */
 const mostInterruptions = 10;
@@ -37,7 +39,7 @@ export async function runTrainer(config: Config, signal: AbortSignal): Promise<v
   const model = await openModel(config.backend.model);
   ensureBasePolicy(db, model.fingerprint);
   const policies = keepWarm(model, join(db.dataDir, 'cache'));
-  const parts = { db, model: model.fingerprint, trainer: config.trainer, openPolicy: policies.open };
+  const parts = { db, model: model.fingerprint, sampler: config.backend, trainer: config.trainer, openPolicy: policies.open };
   try {
     for await (const _ of watchChanges(db, config.trainer.pollMs, signal)) {
       for (let round = claimRound(db); round !== undefined; round = signal.aborted ? undefined : claimRound(db)) await perform(parts, round, signal);
@@ -59,6 +61,7 @@ async function perform(parts: Omit<RoundParts, 'progress'>, round: Round, signal
     if (code === 'stopped') return putRoundBack(db, round.id);
     const message = error instanceof Error ? error.message : String(error);
     finishRound(db, round.id, { state: code !== undefined && rejections.has(code) ? 'rejected' : 'failed', error: message });
+    if (error instanceof TrainerError && error.stepId !== undefined) leaveOutStep(db, round.id, error.stepId, 'not_finite' satisfies LeftOutReason);
     // An error with a code is a sentence for the user; anything else is a bug, and its stack says where.
     if (!(error instanceof Error && 'code' in error)) console.error(error);
   }

@@ -5,25 +5,30 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TrainerConfig } from '../config/schema.ts';
+import { readMeta, writeMeta } from '../store/meta.ts';
 import type { Database } from '../store/open.ts';
 import { nextVersion } from '../store/policies.ts';
 import { recordStepShares, type StepShare } from '../store/round-steps.ts';
 import { finishRound, publishRound, type Round } from '../store/rounds.ts';
 import { mean } from './advantage/statistics.ts';
 import { algorithmOf } from './algorithms/index.ts';
+import { environment } from './environment.ts';
+import { requireFiniteRecords } from './finite.ts';
 import { policyVersion, type TrainingPolicy } from './policy.ts';
 import { publishPolicy } from './publish.ts';
-import { planRound, recordedPlan, setupOf } from './round-plan.ts';
+import { planRound, recordedPlan, type RoundPlan, setupOf } from './round-plan.ts';
 import type { RoundProgress } from './round-progress.ts';
 import { comparableSteps, measureMismatch, requireAgreement } from './self-test.ts';
 import { trainPolicy } from './training.ts';
-import { buildTrainingSet } from './training-set.ts';
+import { buildTrainingSet, type TrainingSet } from './training-set.ts';
 import { weighTrainingSet, type WeightedSet } from './weighted-set.ts';
 
 export interface RoundParts {
   readonly db: Database;
   /** Fingerprint of the base model. */
   readonly model: string;
+  /** What sampled the steps: the backend's configuration. */
+  readonly sampler: unknown;
   /** What a round's own configuration is laid over. */
   readonly trainer: TrainerConfig;
   /** A policy for a configuration, with any version's parameters. */
@@ -47,15 +52,14 @@ export async function runRound(parts: RoundParts, round: Round): Promise<Round> 
   const policy = await parts.openPolicy(config);
   policy.load(policyVersion(db, baseVersion), seed);
 
-  const set = await weighTrainingSet({ config, policy, progress }, buildTrainingSet(plan.selected, plan.rewards, config, seed));
+  const credited = buildTrainingSet(plan.selected, plan.rewards, config, seed);
+  requireFiniteRecords(credited.steps);
+  await selfTest(parts, policy, plan, credited);
+  const set = await weighTrainingSet({ config, policy, progress }, credited);
   recordStepShares(db, round.id, sharesOf(set));
   const facts = { ...set.facts, leftOut: plan.leftOut };
   const nothing = reasonForNothing(facts, config);
   if (nothing !== undefined) return finishRound(db, round.id, { state: 'empty', error: nothing, metrics: { ...facts, ...progress.seconds() } });
-
-  progress.phase('self-test');
-  const mismatch = await measureMismatch(policy.learner, comparableSteps(set.steps, baseVersion, selfTestSteps), config.tokensPerMicroBatch);
-  if (mismatch) requireAgreement(mismatch, baseVersion, config.maxLogprobMismatch);
 
   const trained = await trainPolicy({ config, policy, progress }, set);
 
@@ -69,7 +73,6 @@ export async function runRound(parts: RoundParts, round: Round): Promise<Round> 
   const metrics = {
     ...facts,
     ...trained,
-    ...(mismatch ? { selfTestMean: mismatch.meanAbsolute, selfTestMax: mismatch.maxAbsolute, selfTestKl: mismatch.kl, selfTestTokens: mismatch.tokens } : {}),
     ...progress.seconds(),
     peakRssMb: process.resourceUsage().maxRSS / 1024,
   };
@@ -82,6 +85,19 @@ export async function runRound(parts: RoundParts, round: Round): Promise<Round> 
     rmSync(join(db.dataDir, directory), { recursive: true, force: true });
     throw error;
   }
+}
+
+/**
+ * Before the first round, and after each change of what samples or what trains: the policy of the plan recomputes what its own version has sampled.
+ * Other rounds notice a disagreement in their first pass (`trainPolicy`), before the first update. @throws TrainerError `logprob_mismatch`
+ */
+async function selfTest({ db, sampler, model, progress }: RoundParts, policy: TrainingPolicy, { config, baseVersion }: RoundPlan, { steps }: TrainingSet): Promise<void> {
+  const tested = JSON.stringify({ sampler, model, method: config.method, device: config.device, lora: config.lora, ...environment() });
+  if (readMeta(db, 'self_test') === tested) return;
+  progress.phase('self-test');
+  const mismatch = await measureMismatch(policy.learner, comparableSteps(steps, baseVersion, selfTestSteps), config.tokensPerMicroBatch);
+  requireAgreement(mismatch, baseVersion, config.maxLogprobMismatch);
+  if (mismatch) writeMeta(db, 'self_test', tested);
 }
 
 /** What training makes of each step, as the rows hold it; an advantage is the mean of its tokens'. */

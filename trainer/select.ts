@@ -31,6 +31,8 @@ export type LeftOutReason =
   | 'truncated_sampling'
   /** Sampled with a repetition, frequency or presence penalty: its log-probs are not the policy's. */
   | 'penalized_sampling'
+  /** A round was rejected because a recorded log-prob of it is not a finite number. */
+  | 'not_finite'
   /** Not known which version sampled it. */
   | 'unknown_version'
   /** Sampled by a version after the one that training starts from (a rollback came between). */
@@ -74,7 +76,7 @@ export interface Selection {
  * versions that follow.)
  */
 export function finalReasons({ grouped }: Pick<SelectionRules, 'grouped'>): LeftOutReason[] {
-  return ['superseded_attempt', 'incomplete', 'quarantined', 'inexact', 'greedy', 'stale', ...(grouped ? ['no_group' as const] : [])];
+  return ['superseded_attempt', 'incomplete', 'quarantined', 'inexact', 'greedy', 'stale', 'not_finite', ...(grouped ? ['no_group' as const] : [])];
 }
 
 /** A rollout is taken whole or not at all when the limit bites, so that group statistics are over whole rollouts. */

@@ -75,14 +75,17 @@ export async function measureMismatch(learner: Learner, steps: readonly Training
   return comparison.mismatch();
 }
 
-/** As a round's metrics. */
-export function mismatchMetrics({ meanAbsolute, maxAbsolute, kl, correlation, tokens }: Mismatch): Record<string, number> {
+/** As a round's metrics; none when nothing was compared. */
+export function mismatchMetrics(mismatch: Mismatch | null): Record<string, number> {
+  if (mismatch === null) return {};
+  const { meanAbsolute, maxAbsolute, kl, correlation, tokens } = mismatch;
   return { selfTestMean: meanAbsolute, selfTestMax: maxAbsolute, selfTestKl: kl, selfTestCorrelation: correlation, selfTestTokens: tokens };
 }
 
-/** @throws TrainerError `logprob_mismatch` past the limit (nats a token, on average), with what to look at */
-export function requireAgreement({ meanAbsolute, maxAbsolute, kl, correlation, tokens }: Mismatch, version: number, limit: number): void {
-  if (meanAbsolute <= limit) return;
+/** Nothing to compare is no disagreement. @throws TrainerError `logprob_mismatch` past the limit (nats a token, on average), with what to look at */
+export function requireAgreement(mismatch: Mismatch | null, version: number | null, limit: number): void {
+  if (mismatch === null || mismatch.meanAbsolute <= limit) return;
+  const { meanAbsolute, maxAbsolute, kl, correlation, tokens } = mismatch;
   throw new TrainerError(
     'logprob_mismatch',
     `The trainer's log-probs differ from the recorded ones by ${meanAbsolute.toPrecision(3)} nats a token on average (largest ${maxAbsolute.toPrecision(3)}, KL ${kl.toPrecision(3)}, `

@@ -1,11 +1,12 @@
 /** The gradient steps of a round: a training set and a policy in, a changed policy and its metrics out. Knows no database; the same input gives the same bytes. */
 import { algorithmOf } from './algorithms/index.ts';
 import { mergeSteps, planMicroBatches, type PlannedMicroBatch, type TokenInputs } from './batch.ts';
-import { requireFinite } from './finite.ts';
+import { requireFinite, requireFiniteParameters } from './finite.ts';
 import type { ForwardResult } from './learner.ts';
 import { type LossInput, lossInputs } from './loss/policy-loss.ts';
 import type { PolicyLossSpec } from './loss/spec.ts';
 import { accumulate, clipByGlobalNorm, learningRateFactor } from './optimizer.ts';
+import { LogprobComparison, mismatchMetrics, requireAgreement } from './self-test.ts';
 import { TokenStatistics } from './token-statistics.ts';
 import type { WeighingContext, WeightedSet, WeightedStep } from './weighted-set.ts';
 
@@ -14,7 +15,7 @@ const measuredEvery = 4;
 
 /**
  * Trains in place; the metrics say how it went.
- * @throws TrainerError `not_finite`, `stopped`; then the policy is no version any more
+ * @throws TrainerError `logprob_mismatch`, `not_finite`, `stopped`; then the policy is no version any more
  */
 export async function trainPolicy(context: WeighingContext, set: WeightedSet): Promise<Record<string, number>> {
   const { config, policy, progress } = context;
@@ -28,6 +29,7 @@ export async function trainPolicy(context: WeighingContext, set: WeightedSet): P
     addTokens(after, plan, set.steps, result);
     progress.check();
   }
+  requireFiniteParameters(policy.learner.parameters);
   return { ...trained, policyKl: after.klFromBehaviour };
 }
 
@@ -37,6 +39,9 @@ async function update(context: WeighingContext, loss: PolicyLossSpec, set: Weigh
   const statistics = new TokenStatistics(loss.policy);
   const sums = { loss: 0, gradNorm: 0, learningRate: 0, updates: 0 };
   progress.phase('train', config.epochs * minibatches.flat().length);
+  // Until the first update the policy is the version that sampled the freshest steps: a self-test that costs nothing.
+  const before = new LogprobComparison();
+  const version = context.policy.version;
   context.policy.changing();
   for (let epoch = 0; epoch < config.epochs; epoch++) {
     for (const plans of minibatches) {
@@ -45,11 +50,13 @@ async function update(context: WeighingContext, loss: PolicyLossSpec, set: Weigh
       for (const plan of plans) {
         const result = await learner.forwardBackward(plan.batch);
         await requireFinite(learner, plan, set.steps, result);
+        if (sums.updates === 0) before.add(plan, set.steps, result.logprobs, (step) => step.staleness === 0);
         addTokens(statistics, plan, set.steps, result);
         accumulate(gradients, result.gradients);
         sums.loss += result.loss;
         progress.advance();
       }
+      if (sums.updates === 0) requireAgreement(before.mismatch(), version, config.maxLogprobMismatch);
       sums.gradNorm += clipByGlobalNorm(gradients, config.optimizer.maxGradNorm);
       const learningRate = config.optimizer.learningRate * learningRateFactor(config.optimizer, optimizer.step);
       optimizer.update(gradients, learningRate);
@@ -60,7 +67,7 @@ async function update(context: WeighingContext, loss: PolicyLossSpec, set: Weigh
   const { ratioMean, ratioMax, clipFraction, entropy } = statistics;
   return {
     loss: sums.loss / sums.updates, gradNorm: sums.gradNorm / sums.updates, learningRate: sums.learningRate, updates: sums.updates,
-    ratioMean, ratioMax, clipFraction, entropy, trainedTokens: statistics.tokens,
+    ratioMean, ratioMax, clipFraction, entropy, trainedTokens: statistics.tokens, ...mismatchMetrics(before.mismatch()),
   };
 }
 

@@ -7,7 +7,7 @@ import { createAdapter } from '../../model/adapter.ts';
 import { createEmbeddedLearner } from '../../trainer/backends/embedded.ts';
 import { mergeSteps, type PlannedMicroBatch, planMicroBatches } from '../../trainer/batch.ts';
 import { TrainerError } from '../../trainer/error.ts';
-import { requireFinite } from '../../trainer/finite.ts';
+import { requireFinite, requireFiniteParameters, requireFiniteRecords } from '../../trainer/finite.ts';
 import { supervisedLoss } from '../../trainer/loss/supervised.ts';
 import { seededRandom } from '../../trainer/random.ts';
 import { openGolden } from '../model/golden.ts';
@@ -29,8 +29,8 @@ function plan(weight: (step: number) => number): PlannedMicroBatch {
   return planned;
 }
 
-async function refusal(planned: PlannedMicroBatch, recorded: readonly { id: string; behaviourLogprobs: Float32Array }[] = steps): Promise<TrainerError | null> {
-  const thrown: unknown = await requireFinite(learner, planned, recorded, await learner.forwardBackward(planned.batch)).then(() => null, (error: unknown) => error);
+async function refusal(planned: PlannedMicroBatch): Promise<TrainerError | null> {
+  const thrown: unknown = await requireFinite(learner, planned, steps, await learner.forwardBackward(planned.batch)).then(() => null, (error: unknown) => error);
   assert.ok(thrown === null || (thrown instanceof TrainerError && thrown.code === 'not_finite'), String(thrown));
   return thrown;
 }
@@ -51,8 +51,7 @@ describe('requireFinite', () => {
     for (const culprit of [0, 3, 8]) {
       const error = await refusal(plan((step) => (step === culprit ? NaN : 0.1)));
       assert.match(error?.message ?? '', new RegExp(`^The gradient of base_model\\S+ is not finite on step st_${culprit}, so nothing was published`));
-      assert.equal(error?.stepId, undefined, 'its record may be in order');
-    }
+      }
   });
 
   it('where no step alone is the cause, all are named', async () => {
@@ -60,9 +59,14 @@ describe('requireFinite', () => {
     assert.match(together?.message ?? '', /on steps st_0, st_1, st_2, st_3 and 5 more together/);
   });
 
-  it('a recorded log-prob that is not finite is its step\'s fault for good', async () => {
-    const error = await refusal(plan(() => 0.1), steps.map((step, i) => (i === 5 ? { ...step, behaviourLogprobs: Float32Array.of(-1, NaN) } : step)));
-    assert.match(error?.message ?? '', /^Step st_5 has a recorded log-prob .* no later round takes it\.$/);
-    assert.equal(error?.stepId, 'st_5');
+  it('a recorded log-prob that is not finite is its step\'s fault for good', () => {
+    requireFiniteRecords(steps);
+    const broken = steps.map((step, i) => (i === 5 ? { ...step, behaviourLogprobs: Float32Array.of(-1, NaN) } : step));
+    assert.throws(() => { requireFiniteRecords(broken); }, (error) => error instanceof TrainerError && error.stepId === 'st_5' && error.message.startsWith('Step st_5 has a recorded log-prob'));
+  });
+
+  it('parameters that an update made infinite are not published', () => {
+    requireFiniteParameters(learner.parameters);
+    assert.throws(() => { requireFiniteParameters(new Map([['a', { shape: [2], data: Float32Array.of(1, Infinity) }]])); }, /^TrainerError: After the update a is not finite/);
   });
 });

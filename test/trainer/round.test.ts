@@ -31,6 +31,7 @@ await test('a policy gets better: rounds follow each other, each one recorded, p
     assert.equal(round.metrics['tokens'], 128);
     assert.ok(Math.abs((round.metrics['rewardMean'] ?? NaN) - (rewards.at(-1) ?? NaN)) < 1e-9);
     assert.ok((round.metrics['selfTestMax'] ?? NaN) < 1e-4, 'log-probs are recomputed as they were recorded');
+    assert.equal('secondsSelfTest' in round.metrics, version === 0, 'beforehand once; then the first pass shows it');
     assert.ok(Math.abs((round.metrics['ratioMean'] ?? NaN) - 1) < 1e-4, 'the first pass is on policy');
     assert.ok((round.metrics['policyKl'] ?? NaN) > 1e-6, 'the update moved the policy');
     for (const [name, value] of Object.entries(round.metrics)) assert.ok(Number.isFinite(value), name);
@@ -134,6 +135,18 @@ await test('recorded log-probs that the trainer cannot reproduce are refused', a
   const error = await refused(world, policy, 0.2, 0);
   assert.equal(error.code, 'logprob_mismatch');
   assert.match(error.message, /0\.200 nats a token on average .* version 0/);
+});
+
+await test('a disagreement that begins later is refused before the first update', async () => {
+  await using world = makeWorld();
+  const policy = await world.policy(trainerConfig());
+  policy.load(policyVersion(world.db, 0), 1);
+  await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
+  await trainOnce(world, policy, trainerConfig(), 0);
+  await collect(world.db, policy.learner, { tasks: 1, group: 4, seed: 1, version: 1, logprobError: -0.3 });
+  await assert.rejects(trainOnce(world, policy, trainerConfig(), 1), (error) => error instanceof TrainerError && error.code === 'logprob_mismatch' && /0\.300 nats .* of version 1\)/.test(error.message));
+  assert.ok(!existsSync(join(world.db.dataDir, 'policies/2')));
+  assert.equal(policy.optimizer.step, 1, 'nothing was learned from it');
 });
 
 await test('a number that is not finite ends the round and names the step', async () => {

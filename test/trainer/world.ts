@@ -77,6 +77,12 @@ export interface CollectOptions {
   readonly reward?: (tokens: readonly number[]) => number | null;
   /** Added to every recorded log-prob. */
   readonly logprobError?: number;
+  /** Live rollouts, which have no task and do not end. */
+  readonly live?: boolean;
+  /** Of the `call`th call of a rollout; default `stop`. */
+  readonly finishReason?: (member: number, call: number) => string;
+  /** Given to the call; default: nothing is. */
+  readonly intermediate?: (tokens: readonly number[]) => number;
 }
 
 /** Lets the policy act: rollouts of two calls of two tokens, the second call's prompt continuing the first. Returns the mean reward. */
@@ -86,7 +92,7 @@ export async function collect(db: Database, learner: Learner, options: CollectOp
   let total = 0;
   for (let task = 0; task < options.tasks; task++) {
     for (let member = 0; member < options.group; member++) {
-      const { rollout, attempt } = createRollout(db, { id: `ro_${name}_${task}_${member}`, taskId: `task-${task}`, mode: 'train', at: task * 100 + member });
+      const { rollout, attempt } = createRollout(db, { id: `ro_${name}_${task}_${member}`, ...(options.live === true ? { mode: 'live' } : { mode: 'train', taskId: `task-${task}` }), at: task * 100 + member });
       const sampled: number[] = [];
       let context = [1 + task, 7, 3];
       for (let call = 0; call < 2; call++) {
@@ -106,13 +112,14 @@ export async function collect(db: Database, learner: Learner, options: CollectOp
         }]);
         completeSteps(db, [{
           id, state: 'complete', responseId: null, response: null, promptIds: prompt, completionIds: Int32Array.from(context.slice(prompt.length)), logprobs: Float32Array.from(logprobs),
-          versionSpans: [{ version: options.version, from: 0, to: 2 }], finishReason: 'stop', usage: null, queueMs: null, firstTokenMs: null, totalMs: null, quarantineReason: null, error: null, endedAt: 2000,
+          versionSpans: [{ version: options.version, from: 0, to: 2 }], finishReason: options.finishReason?.(member, call) ?? 'stop', usage: null, queueMs: null, firstTokenMs: null, totalMs: null, quarantineReason: null, error: null, endedAt: 2000,
         }]);
+        if (options.intermediate) giveReward(db, { target: { stepId: id }, kind: 'intermediate', value: options.intermediate(sampled.slice(-2)), source: 'agent' });
         context = [...context, 5];
       }
       const value = reward(sampled);
       if (value !== null) giveReward(db, { target: { rolloutId: rollout.id }, value, source: 'agent' });
-      endRollout(db, { rolloutId: rollout.id, state: 'succeeded' });
+      if (options.live !== true) endRollout(db, { rolloutId: rollout.id, state: 'succeeded' });
       total += value ?? 0;
     }
   }
@@ -134,6 +141,6 @@ export async function trainOnce(world: World, policy: TrainingPolicy, config: Tr
   if (claimRound(world.db)?.id !== requested.id) throw new Error('another round was waiting');
   planRound(world.db, requested.id, { config, seed, baseVersion });
   const planned = findRound(world.db, requested.id) ?? requested;
-  await runRound({ db: world.db, model: world.model.fingerprint, trainer: config, openPolicy: () => Promise.resolve(policy), progress: trackProgress(() => {}, new AbortController().signal) }, planned);
+  await runRound({ db: world.db, model: world.model.fingerprint, sampler: 'test', trainer: config, openPolicy: () => Promise.resolve(policy), progress: trackProgress(() => {}, new AbortController().signal) }, planned);
   return findRound(world.db, requested.id) ?? planned;
 }
