@@ -81,8 +81,8 @@ export function recordedPlan(db: Database, round: Round): RoundPlan | null {
 
 /** SHA-256 of all that training reads of a step. */
 function stepDigest(step: Candidate): string {
-  const { rolloutId, attemptId, taskId, agent, sequence, choice, sampling, versionSpans, promptIds, completionIds, logprobs } = step;
-  const hash = createHash('sha256').update(JSON.stringify([rolloutId, attemptId, taskId, agent, sequence, choice, sampling, versionSpans, promptIds?.length]));
+  const { rolloutId, attemptId, taskId, agent, sequence, choice, sampling, versionSpans, finishReason, promptIds, completionIds, logprobs } = step;
+  const hash = createHash('sha256').update(JSON.stringify([rolloutId, attemptId, taskId, agent, sequence, choice, sampling, versionSpans, finishReason, promptIds?.length]));
   for (const array of [promptIds, completionIds, logprobs]) if (array) hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   return hash.digest('hex');
 }

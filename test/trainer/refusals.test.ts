@@ -98,8 +98,8 @@ describe('a round that cannot be is ended with a sentence, and the trainer goes 
       // Settings.
       await collect(db, policy.learner, { tasks: 1, group: 4, seed: 0, version: 0 });
       await refuse({ config: { lora: { targets: ['q_proj', 'qkv_proj'] } } }, 'failed', /"qkv_proj".*choose from q_proj/);
-      await refuse({ config: { algorithm: { name: 'rloo', clipRatioDual: 3 } } }, 'failed', /clipRatioDual/);
-      await refuse({ config: { algorithm: { name: 'grpo', gaeLambda: 0.9 } } }, 'failed', /gaeLambda/);
+      await refuse({ config: { algorithm: { name: 'rloo', dualClip: 3 } } }, 'failed', /dualClip/);
+      await refuse({ config: { algorithm: { name: 'grpo', lambda: 0.9 } } }, 'failed', /lambda/);
       await promote();
 
       // A recorded number: the round names the step, and the next one leaves it out.

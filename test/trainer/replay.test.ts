@@ -51,6 +51,32 @@ await test('a round run again from its rows gives the published bytes, whatever 
   assert.equal(findRound(world.db, 2)?.resultVersion, 2, 'its row is as it was');
 });
 
+for (const overrides of [
+  ...['grpo', 'dr-grpo', 'dapo', 'gspo', 'cispo', 'rloo', 'reinforce-pp', 'reinforce-pp-baseline', 'ppo'].map((name) => ({ algorithm: { name } })),
+  { correction: { importance: { level: 'sequence' } }, credit: { name: 'discounted' } },
+  { method: 'full', optimizer: { learningRate: 0.002 } },
+]) {
+  await test(`the same bytes again, of a trainer that goes on and of one that starts anew: ${JSON.stringify(overrides)}`, async () => {
+    const hashes: (string | null)[][] = [];
+    for (const restarts of [false, true]) {
+      await using world = makeWorld();
+      const own = trainerConfig({ epochs: 2, minibatches: 2, optimizer: { learningRate: 0.01, weightDecay: 0.1 }, ...overrides });
+      let policy = await world.policy(own);
+      for (let version = 0; version < 2; version++) {
+        if (restarts) policy = await world.policy(own);
+        policy.load(policyVersion(world.db, version), 1);
+        await collect(world.db, policy.learner, { tasks: 2, group: 4, seed: version, version });
+        assert.equal((await trainOnce(world, policy, own, version)).state, 'promoted');
+      }
+      const { files, same, differences } = await replay(world, 2);
+      assert.ok(same, differences.join('; '));
+      assert.equal(files.some(({ name }) => name === 'value_head.safetensors'), own.algorithm.name === 'ppo');
+      hashes.push(files.map(({ published }) => published));
+    }
+    assert.deepEqual(hashes[1], hashes[0]);
+  });
+}
+
 await test('a step that changed or is gone is named, before anything is computed', async () => {
   await using world = await trained();
   const { sqlite } = world.db;
