@@ -39,8 +39,19 @@ export interface TapeEntry {
   readonly name: string;
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
-  /** Upstream gradients (one per output, null where nothing asks) → gradients of the inputs. Null: not differentiable. */
-  readonly gradient: ((upstream: readonly (Value | null)[]) => readonly (Value | null)[]) | null;
+  /** So many outputs, from the first, are worth keeping in memory for the backward pass. */
+  readonly kept: number;
+  /** Emits the same on other inputs. */
+  readonly again: (inputs: readonly Value[]) => readonly Value[];
+  /** Gradients of the inputs. Null: not differentiable. */
+  readonly gradient: ((at: Differentiated) => readonly (Value | null)[]) | null;
+}
+
+/** What a gradient is made of: the application's inputs and outputs, or equal values, and the upstream gradients (one per output, null where nothing asks). */
+export interface Differentiated {
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly upstream: readonly (Value | null)[];
 }
 
 /** Constants up to this many elements are shared when equal. */

@@ -20,6 +20,11 @@ export interface Op<In extends readonly Value[], Out extends readonly Value[], A
   /** Emits the nodes. May be built of other operations: they are not differentiated, this record's gradient is. */
   readonly emit: (inputs: In, attributes: Attributes) => Out;
   /**
+   * So many outputs, from the first, are kept for the backward pass; the others are computed again there. 0 where computing costs a pass over memory and the
+   * gradient reads the inputs anyway, so that keeping the output too would buy little. Default: all.
+   */
+  readonly kept?: number;
+  /**
    * Gradients of the inputs, of the inputs' shapes; null where there is none. All of them are built; those that nothing needs are
    * not emitted. Null instead of a function: this operation cannot be differentiated.
    */
@@ -29,14 +34,17 @@ export interface Op<In extends readonly Value[], Out extends readonly Value[], A
 /** Applies an operation: emits its nodes and notes it for the reverse pass. */
 export function apply<In extends readonly [Value, ...Value[]], Out extends readonly Value[], Attributes>(op: Op<In, Out, Attributes>, inputs: In, attributes: Attributes): Out {
   const graph = inputs[0].graph;
-  const outputs = graph.untaped(() => op.emit(inputs, attributes));
+  const emit = (inputs: In): Out => graph.untaped(() => op.emit(inputs, attributes));
+  const outputs = emit(inputs);
   const { gradient } = op;
   graph.record({
     name: op.name,
     inputs,
     outputs,
-    // The reverse pass hands over one entry per output, and a value where there is a single one: the tuple type, out of its sight.
-    gradient: gradient && ((upstream) => gradient({ inputs, outputs, attributes, upstream: upstream as unknown as Upstream<Out> })),
+    kept: op.kept ?? outputs.length,
+    // The reverse pass hands over what it got here, or values equal to them, and one upstream gradient per output: the tuple types, out of its sight.
+    again: (equal) => emit(equal as In),
+    gradient: gradient && ((at) => gradient({ inputs: at.inputs as In, outputs: at.outputs as Out, attributes, upstream: at.upstream as unknown as Upstream<Out> })),
   });
   return outputs;
 }

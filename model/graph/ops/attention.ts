@@ -13,6 +13,7 @@ interface AttentionAttributes {
 /** Outputs: o = p v, and p = softmax(scale · q kᵀ + mask), kept for the gradient. */
 const attentionOp: Op<readonly [Value, Value, Value, Value], readonly [Value, Value], AttentionAttributes> = {
   name: 'Attention',
+  kept: 1,
   emit: ([query, key, value, mask], { scale }) => {
     const heads = dimOf(query, 1);
     const keyHeads = dimOf(key, 1);

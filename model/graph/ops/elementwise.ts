@@ -15,9 +15,10 @@ const unary = (type: string, gradient: (g: Value, x: Value, y: Value) => Value) 
   return (x: Value): Value => apply(op, [x], undefined)[0];
 };
 
-const binary = (type: string, gradient: (g: Value, a: Value, b: Value, y: Value) => readonly [Value, Value]) => {
+const binary = (type: string, gradient: (g: Value, a: Value, b: Value, y: Value) => readonly [Value, Value], kept = 1) => {
   const op: Op<readonly [Value, Value], readonly [Value]> = {
     name: type,
+    kept,
     emit: ([a, b]) => [node1(type, [a, b], { dtype: a.dtype, shape: broadcastShapes(a.shape, b.shape) })],
     gradient: ({ inputs: [a, b], outputs: [y], upstream: [g] }) => {
       const [da, db] = gradient(g, a, b, y);
@@ -36,7 +37,7 @@ export const sigmoid = unary('Sigmoid', (g, _x, y) => mul(g, mul(y, sub(1, y))))
 
 export const add = binary('Add', (g) => [g, g]);
 export const sub = binary('Sub', (g) => [g, neg(g)]);
-export const mul = binary('Mul', (g, a, b) => [mul(g, b), mul(g, a)]);
+export const mul = binary('Mul', (g, a, b) => [mul(g, b), mul(g, a)], 0);
 export const div = binary('Div', (g, _a, b, y) => [div(g, b), neg(div(mul(g, y), b))]);
 
 /** Where both are equal each gets half of the gradient, as in PyTorch. */

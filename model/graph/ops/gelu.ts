@@ -8,6 +8,7 @@ const CUBIC = 0.044715;
 
 const geluTanhOp: Op<readonly [Value], readonly [Value]> = {
   name: 'Gelu',
+  kept: 0,
   emit: ([x]) => [node1('Gelu', [x], x, { approximate: 'tanh' })],
   // With t = tanh(u): ½(1 + t) + ½x(1 − t²)·u′. Computed again from x: nothing this wide is kept.
   gradient: ({ inputs: [x], upstream: [g] }) => {

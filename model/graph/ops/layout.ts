@@ -5,6 +5,7 @@ import { shapeValue, zerosLike } from './reduce.ts';
 
 const reshapeOp: Op<readonly [Value], readonly [Value], { target: Value; shape: Shape }> = {
   name: 'Reshape',
+  kept: 0,
   emit: ([x], { target, shape }) => [node1('Reshape', [x, target], { dtype: x.dtype, shape })],
   gradient: ({ inputs: [x], upstream: [g] }) => [reshapeAs(g, x)],
 };
@@ -42,6 +43,7 @@ function quotient(whole: Shape, part: Shape): Dim | null {
 
 const transposeOp: Op<readonly [Value], readonly [Value], { order: readonly number[] }> = {
   name: 'Transpose',
+  kept: 0,
   emit: ([x], { order }) => [node1('Transpose', [x], { dtype: x.dtype, shape: order.map((axis) => dimOf(x, axis)) }, { perm: order })],
   gradient: ({ attributes: { order }, upstream: [g] }) => [transpose(g, order.map((_, axis) => order.indexOf(axis)))],
 };

@@ -7,6 +7,7 @@ import { sumTo } from './reduce.ts';
 /** y = x · r · weight with r = 1/√(mean(x²) + ε), which comes along as `[…, 1]` for the gradient. */
 const rmsNormOp: Op<readonly [Value, Value], readonly [Value, Value], { epsilon: number }> = {
   name: 'SimplifiedLayerNormalization',
+  kept: 0,
   emit: ([x, weight], { epsilon }) => {
     const [y, r] = x.graph.node('SimplifiedLayerNormalization', [x, weight], [x, { dtype: 'float32', shape: [...x.shape.slice(0, -1), 1] }], { axis: -1, epsilon: { float: epsilon }, stash_type: 1 });
     if (!y || !r) throw new GraphError('SimplifiedLayerNormalization has two outputs');

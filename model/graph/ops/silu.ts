@@ -5,6 +5,7 @@ import { add, mul, sub } from './elementwise.ts';
 
 const siluOp: Op<readonly [Value], readonly [Value]> = {
   name: 'QuickGelu',
+  kept: 0,
   emit: ([x]) => [node1('QuickGelu', [x], x, { alpha: { float: 1 } }, 'com.microsoft')],
   // σ is computed again rather than kept: it is as wide as the widest activation. d = σ + y·(1 − σ)
   gradient: ({ inputs: [x], outputs: [y], upstream: [g] }) => {
