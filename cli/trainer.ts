@@ -12,7 +12,6 @@ export function trainerCommand(): Command {
     if (config.backend.kind !== 'embedded') throw new UsageError('The trainer needs the model itself: backend.kind must be "embedded".');
     const { runTrainer } = await import('../trainer/main.ts');
     using interruption = onInterrupt();
-    process.stderr.write(`Waiting for rounds in ${config.dataDir}.\n`);
-    await runTrainer(config, interruption.signal);
+    await runTrainer(config, interruption.signal, () => process.stderr.write(`Waiting for rounds in ${config.dataDir}.\n`));
   });
 }

@@ -12,7 +12,7 @@ process.once('SIGTERM', () => { stop.abort(); });
 // The terminal sends Ctrl-C to the whole group; the parent decides what happens then.
 process.on('SIGINT', () => {});
 process.once('message', (config: Config) => { // written by `startTrainerProcess`, which has parsed it
-  runTrainer(config, stop.signal).then(() => { process.exit(0); }, (error: unknown) => {
+  runTrainer(config, stop.signal, () => process.send?.('ready')).then(() => { process.exit(0); }, (error: unknown) => {
     console.error(error instanceof Error ? `trainer: ${error.message}` : error);
     process.exit(1);
   });

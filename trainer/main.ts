@@ -25,9 +25,10 @@ const rejections: ReadonlySet<TrainerError['code']> = new Set(['logprob_mismatch
 
 /**
  * Runs until the signal aborts; a round that is running then waits for the next trainer.
+ * @param onReady called when it is up and looks for rounds
  * @throws StoreError, ModelError, TrainerError (`unsuitable_model`) if it cannot start
  */
-export async function runTrainer(config: Config, signal: AbortSignal): Promise<void> {
+export async function runTrainer(config: Config, signal: AbortSignal, onReady: () => void): Promise<void> {
   if (config.backend.kind !== 'embedded') throw new TrainerError('unsuitable_model', 'The trainer needs the model\'s weights: only an embedded backend has them (backend.kind).');
   setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   using db = openDatabase(config.dataDir, config.store);
@@ -41,6 +42,7 @@ export async function runTrainer(config: Config, signal: AbortSignal): Promise<v
   const policies = keepWarm(model, join(db.dataDir, 'cache'));
   const parts = { db, model: model.fingerprint, sampler: config.backend, trainer: config.trainer, openPolicy: policies.open };
   try {
+    onReady();
     for await (const _ of watchChanges(db, config.trainer.pollMs, signal)) {
       for (let round = claimRound(db); round !== undefined; round = signal.aborted ? undefined : claimRound(db)) await perform(parts, round, signal);
     }

@@ -15,7 +15,7 @@ export interface TrainerExit {
 export interface TrainerProcessOptions {
   readonly config: Config;
   readonly onExit?: (exit: TrainerExit) => void;
-  /** First delay before a restart; doubles up to a minute, and starts over once the trainer has lived a minute. */
+  /** First delay before a restart; doubles up to a minute, and starts over with every trainer that has come up. */
   readonly firstRestartMs?: number;
 }
 
@@ -27,8 +27,6 @@ export interface TrainerProcess {
 }
 
 const longestRestartMs = 60_000;
-/** A trainer that lived this long was healthy: its next restart is quick again. */
-const healthyMs = 60_000;
 
 export function startTrainerProcess(options: TrainerProcessOptions): TrainerProcess {
   const entry = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url));
@@ -39,16 +37,16 @@ export function startTrainerProcess(options: TrainerProcessOptions): TrainerProc
   let stopped = false;
 
   const start = (): void => {
-    const startedAt = Date.now();
     // The parent's own flags (a debugger's port, a test runner's) are not the child's.
     const own = fork(entry, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: [] });
     child = own;
     own.send(options.config);
     // 'error' comes instead of 'exit' when it could not be started, and beside it when a message could not be sent.
     own.on('error', (error) => { console.error(`trainer: ${error.message}`); });
+    // Its one message: it is ready. A trainer that comes up and dies in a round comes back quickly; how often that round may do so, its row counts.
+    own.once('message', () => { delayMs = firstRestartMs; });
     own.once('exit', (code, signal) => {
       child = undefined;
-      if (Date.now() - startedAt > healthyMs) delayMs = firstRestartMs;
       options.onExit?.({ code, signal, restartInMs: stopped ? null : delayMs });
       if (stopped) return;
       timer = setTimeout(start, delayMs);

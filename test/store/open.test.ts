@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import Sqlite from 'better-sqlite3';
 import { StoreError } from '../../store/errors.ts';
 import { databaseFileName, openDatabase } from '../../store/open.ts';
 import { createRollout, listRollouts } from '../../store/rollouts.ts';
+import { findRound } from '../../store/rounds.ts';
 import { temporaryDatabase, temporaryDirectory } from './temporary.ts';
 
 const refusal = (code: StoreError['code'], message: RegExp) => (error: unknown): boolean => {
@@ -72,6 +73,19 @@ describe('openDatabase', () => {
     old.sqlite.pragma('user_version = 0');
     old.close();
     assert.throws(() => openDatabase(directory, { readonly: true }), refusal('older_schema', /fulgurite serve/));
+  });
+
+  it('brings a database of the first schema up to date, with what it holds', (t) => {
+    const directory = temporaryDirectory(t);
+    const old = new Sqlite(join(directory, databaseFileName));
+    old.exec(readFileSync(new URL('../../migrations/0000_initial.sql', import.meta.url), 'utf8'));
+    old.exec("insert into rounds (state, seed, base_version, requested_at) values ('promoted', 3, 0, 1)");
+    old.pragma('application_id = 0x46554c47');
+    old.pragma('user_version = 1');
+    old.close();
+    using db = openDatabase(directory);
+    const round = findRound(db, 1);
+    assert.deepEqual([round?.seed, round?.rewardsThrough, round?.interruptions], [3, null, 0]);
   });
 
   it('says so when the directory cannot be written', { skip: process.getuid?.() === 0 ? 'root may write anywhere' : false }, (t) => {

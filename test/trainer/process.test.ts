@@ -76,11 +76,44 @@ await test('a trainer process: runs rounds, reports bad ones, follows a rollback
     assert.equal(after.state, 'empty');
     assert.deepEqual(exits, [{ code: null, signal: 'SIGKILL', restartInMs: 20 }]);
     assert.notEqual(trainer.pid, killed);
+    // It had come up, so the next one comes as soon.
+    process.kill(trainer.pid ?? 0, 'SIGKILL');
+    await ended(world, requestRound(db, { seed: 1 }));
+    assert.deepEqual(exits.map((exit) => exit.restartInMs), [20, 20]);
   } finally {
     await trainer.stop();
   }
   assert.equal(trainer.pid, undefined);
   assert.deepEqual(exits.at(-1), { code: 0, signal: null, restartInMs: null });
+});
+
+await test('a round that is running when the trainer is stopped waits, and the next trainer goes on with it', async () => {
+  await using world = makeWorld();
+  const { db } = world;
+  const config = configFor(world);
+  const policy = await world.policy(config.trainer);
+  policy.load(policyVersion(db, 0), 1);
+  await collect(db, policy.learner, { tasks: 2, group: 4, seed: 0, version: 0 });
+  const round = requestRound(db, { seed: 1, config: { epochs: 300 } });
+  const first = startTrainerProcess({ config });
+  for (let now = findRound(db, round.id); now?.progress?.phase !== 'train'; now = findRound(db, round.id)) {
+    assert.equal(now?.endedAt, null, 'it must not end before it is stopped');
+    await sleep(5);
+  }
+  await first.stop();
+  const waiting = findRound(db, round.id);
+  assert.deepEqual([waiting?.state, waiting?.error, waiting?.interruptions, waiting?.baseVersion], ['requested', null, 0, 0], 'planned, and not its fault');
+
+  // What comes meanwhile is for a later round.
+  await collect(db, policy.learner, { tasks: 1, group: 4, seed: 9, version: 0, name: 'later' });
+  const second = startTrainerProcess({ config });
+  try {
+    const done = await ended(world, round);
+    assert.equal(done.state, 'promoted', done.error ?? '');
+    assert.equal(done.metrics?.['steps'], 16);
+  } finally {
+    await second.stop();
+  }
 });
 
 await test('the trainer ends when the process that started it is killed', async () => {
