@@ -29,7 +29,7 @@ const wrong: readonly [args: string, says: RegExp][] = [
   ['serve --config typo.yaml', /typo\.yaml: unknown key trainer\.learningRate; did you mean trainer\.optimizer\.learningRate\?/],
   ['serve --model m --set server.port=many', /server\.port is "many", but must be a whole number from 0 to 65535/],
   ['serve --model m --set backend.maxRow=3', /unknown key backend\.maxRow; did you mean backend\.maxRows\?/],
-  ['serve --model m --set trainer.optimizer.schedule=cosine', /trainer\.optimizer\.totalSteps is missing/],
+  ['serve --model m --set trainer.optimizer.schedule=cosine', /trainer\.optimizer\.totalSteps: a linear or cosine schedule needs to know/],
   ['serve --model m --port x', /argument 'x' is invalid\. It must be a whole number of at least 0/],
   [`serve --model ${tiny} --host 0.0.0.0`, /keys/],
   ['run -- true', /--tasks FILE is missing/],
