@@ -21,7 +21,7 @@ import type { RoundProgress } from './round-progress.ts';
 import { comparableSteps, measureMismatch, requireAgreement } from './self-test.ts';
 import { trainPolicy } from './training.ts';
 import { buildTrainingSet, type TrainingSet } from './training-set.ts';
-import { weighTrainingSet, type WeightedSet } from './weighted-set.ts';
+import { teaches, weighTrainingSet, type WeightedSet } from './weighted-set.ts';
 
 export interface RoundParts {
   readonly db: Database;
@@ -58,7 +58,7 @@ export async function runRound(parts: RoundParts, round: Round): Promise<Round> 
   const set = await weighTrainingSet({ config, policy, progress }, credited);
   recordStepShares(db, round.id, sharesOf(set));
   const facts = { ...set.facts, leftOut: plan.leftOut };
-  const nothing = reasonForNothing(facts, config);
+  const nothing = reasonForNothing(set, plan.leftOut, config);
   if (nothing !== undefined) return finishRound(db, round.id, { state: 'empty', error: nothing, metrics: { ...facts, ...progress.seconds() } });
 
   const trained = await trainPolicy({ config, policy, progress }, set);
@@ -113,12 +113,13 @@ function meanOf(advantages: Float64Array): number {
   return advantages.every((advantage) => advantage === first) ? first : mean(advantages);
 }
 
-function reasonForNothing(facts: WeightedSet['facts'] & { leftOut: number }, config: TrainerConfig): string | undefined {
-  if (facts.steps === 0) return facts.leftOut === 0 ? 'There are no new steps of training rollouts.' : `All ${facts.leftOut} new steps were left out; round_steps says why.`;
-  if (facts.uncountedTokens === facts.tokens) return 'No token counts: trainer.correction.rejection and dropTruncated left all of them out.';
+function reasonForNothing({ steps, facts }: WeightedSet, leftOut: number, config: TrainerConfig): string | undefined {
+  if (steps.length === 0) return leftOut === 0 ? 'There are no new steps of training rollouts.' : `All ${leftOut} new steps were left out; round_steps says why.`;
+  const { grouped, loss } = algorithmOf(config);
   // A value head learns from what was to be expected, too.
-  if (facts.groupsWithSignal > 0 || config.algorithm.name === 'ppo') return undefined;
-  const { grouped } = algorithmOf(config);
-  const same = grouped ? `In none of the ${facts.groups} groups do the rollouts' returns differ` : `The returns of the ${facts.rollouts} rollouts do not differ`;
-  return `${same} (mean ${facts.rewardMean.toPrecision(3)}), so there is nothing to learn: use more rollouts${grouped ? ' a task' : ''}, other tasks, or a finer reward.`;
+  if (facts.groupsWithSignal === 0 && loss.value === undefined) {
+    const same = grouped ? `In none of the ${facts.groups} groups do the rollouts' returns differ` : `The returns of the ${facts.rollouts} rollouts do not differ`;
+    return `${same} (mean ${facts.rewardMean.toPrecision(3)}), so there is nothing to learn: use more rollouts${grouped ? ' a task' : ''}, other tasks, or a finer reward.`;
+  }
+  return steps.some((step) => teaches(step, loss)) ? undefined : 'No token that teaches something counts: trainer.correction.rejection or dropTruncated left them all out.';
 }

@@ -8,7 +8,7 @@ import type { PolicyLossSpec } from './loss/spec.ts';
 import { accumulate, clipByGlobalNorm, learningRateFactor } from './optimizer.ts';
 import { LogprobComparison, mismatchMetrics, requireAgreement } from './self-test.ts';
 import { TokenStatistics } from './token-statistics.ts';
-import type { WeighingContext, WeightedSet, WeightedStep } from './weighted-set.ts';
+import { teaches, type WeighingContext, type WeightedSet, type WeightedStep } from './weighted-set.ts';
 
 /** The KL after the last update is measured on one micro-batch in so many, to cost a fraction of a pass. */
 const measuredEvery = 4;
@@ -78,11 +78,6 @@ function planMinibatches({ config }: WeighingContext, loss: PolicyLossSpec, { st
   return Array.from({ length: minibatches }, (_, minibatch) => (
     planMicroBatches(rows.filter((row) => stepAt(steps, row.segments[0]?.step ?? -1).minibatch === minibatch), config.tokensPerMicroBatch, inputs)
   ));
-}
-
-function teaches({ advantages, weights }: WeightedStep, { kl, entropy, value }: PolicyLossSpec): boolean {
-  const others = kl !== undefined || entropy !== undefined || value !== undefined;
-  return weights.weight.some((weight, t) => weight !== 0 && (others || advantages[t] !== 0));
 }
 
 function inputsOf(loss: PolicyLossSpec, steps: readonly WeightedStep[]): TokenInputs {

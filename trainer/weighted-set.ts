@@ -24,11 +24,11 @@ export interface WeightedSet {
   readonly steps: readonly WeightedStep[];
   readonly minibatches: number;
   readonly facts: TrainingSet['facts'] & {
-    /** Groups with a token that teaches: their rollouts differ. */
+    /** Groups whose rollouts differ: only they teach what to do. */
     readonly groupsWithSignal: number;
-    /** Tokens that count nowhere: dropped or rejected. */
+    /** Tokens that count nowhere: dropped, rejected, or of a group that was left out. */
     readonly uncountedTokens: number;
-    /** Mean importance weight, where there are any. */
+    /** Mean importance weight of the calls that count, where there are any. */
     readonly importanceMean?: number;
     /** 1 − Var(return − value) / Var(return) of the value head before training. */
     readonly explainedVariance?: number;
@@ -40,6 +40,12 @@ export interface WeighingContext {
   /** Loaded with the version that training starts from. */
   readonly policy: TrainingPolicy;
   readonly progress: RoundProgress;
+}
+
+/** Whether a step's loss depends on the policy: a token of it counts, and has an advantage or another term of the loss. */
+export function teaches({ advantages, weights }: WeightedStep, { kl, entropy, value }: PolicyLossSpec): boolean {
+  const others = kl !== undefined || entropy !== undefined || value !== undefined;
+  return weights.weight.some((weight, t) => weight !== 0 && (others || advantages[t] !== 0));
 }
 
 /** @throws TrainerError `stopped` */
@@ -81,8 +87,8 @@ function valueSteps(algorithm: Algorithm, steps: readonly MeasuredStep[]): Value
 
 /** The aggregations are over each minibatch, so that its loss is a mean of its own. */
 function weighSteps(algorithm: Algorithm, steps: readonly ValuedStep[], minibatches: number): WeightedStep[] {
-  const teaching = new Set(steps.filter((step) => step.advantages.some((advantage) => advantage !== 0)).map((step) => step.taskId));
-  const taken = (step: ValuedStep): boolean => algorithm.dropsEvenGroups !== true || teaching.has(step.taskId);
+  const differing = groupsThatDiffer(steps);
+  const taken = (step: ValuedStep): boolean => algorithm.dropsEvenGroups !== true || differing.has(step.taskId);
   const weights = new Map<string, TokenWeights>();
   for (let minibatch = 0; minibatch < minibatches; minibatch++) {
     const own = steps.filter((step) => step.minibatch === minibatch && taken(step));
@@ -92,20 +98,23 @@ function weighSteps(algorithm: Algorithm, steps: readonly ValuedStep[], minibatc
   return steps.map((step) => ({ ...step, weights: weights.get(step.id) ?? noWeights(step.completionTokenIds.length) }));
 }
 
+function groupsThatDiffer(steps: readonly ValuedStep[]): Set<string> {
+  return new Set(steps.filter((step) => step.advantages.some((advantage) => advantage !== 0)).map((step) => step.taskId));
+}
+
 function noWeights(tokens: number): TokenWeights {
   const none = new Float64Array(tokens);
   return { weight: none, klWeight: none, entropyWeight: none, valueWeight: none, importanceWeight: none };
 }
 
 function factsOf(steps: readonly WeightedStep[], loss: PolicyLossSpec) {
-  const counts = steps.map((step) => step.weights.weight.map((weight) => (weight > 0 ? 1 : 0)));
-  const teaching = steps.filter((step, i) => step.advantages.some((advantage, t) => advantage !== 0 && counts[i]?.[t] === 1));
+  const counted = steps.filter((step) => step.weights.weight.some((weight) => weight !== 0));
   const returns = steps.flatMap((step) => [...step.returns ?? []]);
   const errors = steps.flatMap((step) => Array.from(step.returns ?? [], (target, t) => target - (step.values?.[t] ?? NaN)));
   return {
-    groupsWithSignal: new Set(teaching.map((step) => step.taskId)).size,
-    uncountedTokens: counts.reduce((sum, tokens) => sum + tokens.filter((count) => count === 0).length, 0),
-    ...(loss.importance ? { importanceMean: mean(steps.flatMap((step) => [...step.weights.importanceWeight])) } : {}),
+    groupsWithSignal: groupsThatDiffer(steps).size,
+    uncountedTokens: steps.reduce((sum, { weights }) => sum + weights.weight.filter((weight) => weight === 0).length, 0),
+    ...(loss.importance ? { importanceMean: mean(counted.flatMap((step) => [...step.weights.importanceWeight])) } : {}),
     ...(loss.value && deviation(returns) > 0 ? { explainedVariance: 1 - (deviation(errors) / deviation(returns)) ** 2 } : {}),
   };
 }

@@ -146,8 +146,17 @@ await test('a round whose every token is rejected is empty, and says why', async
   await collect(world.db, policy.learner, { tasks: 2, group: 4, seed: 0, version: 0, logprobError: -0.04 });
   const round = await trainOnce(world, policy, config, 0);
   assert.equal(round.state, 'empty');
-  assert.match(round.error ?? '', /No token counts: trainer\.correction\.rejection/);
+  assert.match(round.error ?? '', /No token that teaches something counts: trainer\.correction\.rejection/);
   assert.equal(currentVersion(world.db), 0);
+});
+
+await test('groups that are all the same are no reason to blame a correction', async () => {
+  await using world = makeWorld();
+  const config = trainerConfig({ algorithm: { name: 'dapo' } });
+  const policy = await world.policy(config);
+  policy.load(policyVersion(world.db, 0), 1);
+  await collect(world.db, policy.learner, { tasks: 2, group: 4, seed: 0, version: 0, reward: () => 1 });
+  assert.match((await trainOnce(world, policy, config, 0)).error ?? '', /In none of the 2 groups do the rollouts' returns differ/);
 });
 
 await test('calls that were cut off, and (DAPO) groups that are all the same, count nowhere', async () => {
