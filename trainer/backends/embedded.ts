@@ -22,6 +22,8 @@ export interface EmbeddedLearnerOptions {
   readonly valueHead?: ReadonlyMap<string, Tensor>;
   /** Default: the CPU. */
   readonly device?: Device;
+  /** Compute the forward pass again during the backward pass, layer by layer, instead of keeping it: much less memory, more time, the same bytes. Default: no. */
+  readonly recompute?: boolean;
   /** 0: as many as there are cores. Other numbers of threads may give other last bits. */
   readonly threads: number;
   /** Where graphs and the float32 base weights are kept; safe to delete. */
@@ -46,7 +48,7 @@ export async function createEmbeddedLearner(options: EmbeddedLearnerOptions): Pr
   const tensors = new Map([...parameters].map(([name, { data, shape }]) => [name, new ort.Tensor('float32', data, shape)]));
   const rope = new Map<number, ReadonlyMap<string, ort.Tensor>>();
 
-  const open = (loss: LossFn | null): Promise<ort.InferenceSession> => openSession(buildTrainingGraph(config, source, loss), directory, { device: options.device ?? 'cpu', threads: options.threads });
+  const open = (loss: LossFn | null): Promise<ort.InferenceSession> => openSession(buildTrainingGraph(config, source, loss, { recompute: options.recompute ?? false }), directory, { device: options.device ?? 'cpu', threads: options.threads });
   let forwardSession: Promise<ort.InferenceSession> | undefined;
   let backwardSession: Promise<ort.InferenceSession> | undefined;
 

@@ -29,7 +29,7 @@ export const perTokenName = (name: string): string => `token.${name}`;
  * `inverse_temperature` `[M]`, the loss's per-token inputs, and the parameters by name. Outputs: `logprob`, `entropy` and, with a value head, `value` `[M]`,
  * and with a loss `loss` `[]` and a gradient per parameter.
  */
-export function buildTrainingGraph(config: ModelConfig, source: TensorSource, loss: LossFn | null): Graph {
+export function buildTrainingGraph(config: ModelConfig, source: TensorSource, loss: LossFn | null, { recompute = false }: { readonly recompute?: boolean } = {}): Graph {
   const graph = new Graph();
   const tokenIds = graph.input('token_ids', 'int32', ['batch', 'time']);
   const positions = graph.input('positions', 'int32', ['M']);
@@ -61,7 +61,7 @@ export function buildTrainingGraph(config: ModelConfig, source: TensorSource, lo
     graph.output('loss', scalar);
     const inputs = new Map(graph.inputs.map((input) => [input.name, input]));
     const parameters = source.parameters.flatMap((name) => inputs.get(name) ?? []);
-    gradients(scalar, parameters).forEach((gradient, i) => graph.output(gradientName(parameters[i]?.name ?? ''), gradient));
+    gradients(scalar, parameters, { recompute }).forEach((gradient, i) => graph.output(gradientName(parameters[i]?.name ?? ''), gradient));
   }
   return graph;
 }
