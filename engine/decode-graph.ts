@@ -4,7 +4,7 @@
  */
 import { architectures, type Forward } from '../model/architectures/index.ts';
 import { linear } from '../model/architectures/linear.ts';
-import { cachedHeadDim, canRotate, encodeModel, gather, Graph, GraphError, groupedQueryAttention, concat, reshape, reshapeTo, rotary, shapeOf, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
+import { cachedHeadDim, canRotate, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, reshape, reshapeTo, rotary, shapeOf, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart, linearModules, type LinearModules } from '../model/lora-targets.ts';
 import type { ModelConfig } from '../model/model.ts';
@@ -71,7 +71,7 @@ export function decodeGraph(config: ModelConfig, blob: WeightBlob, targets: read
   };
   const architecture = architectures[config.architecture];
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
-  graph.output(names.logits, architecture.logits(forward, architecture.output(forward, gather(hidden, wanted))));
+  graph.output(names.logits, gemm(architecture.output(forward, gather(hidden, wanted)), forward.weight(architecture.headWeight(config)), { transB: true }));
   return withStop(encodeModel(graph), names.lastPosition);
 }
 

@@ -53,6 +53,6 @@ export interface Architecture {
   hidden(forward: Forward, tokenIds: Value): Value;
   /** Hidden states `[M, hiddenSize]` (only the rows that matter) → after the final norm: what heads read. */
   output(forward: Forward, hidden: Value): Value;
-  /** Output `[M, hiddenSize]` → logits `[M, vocabSize]`. */
-  logits(forward: Forward, output: Value): Value;
+  /** Name of the head's weight W, `[vocabSize, hiddenSize]`: logits are output · Wᵀ. */
+  headWeight(config: ModelConfig): string;
 }

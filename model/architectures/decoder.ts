@@ -1,7 +1,6 @@
 /** What these families share: a stack of blocks, each of grouped-query attention and a gated MLP, under the names of the Hugging Face Hub. */
 import { mul } from '../graph/ops/elementwise.ts';
 import { reshape } from '../graph/ops/layout.ts';
-import { gemm } from '../graph/ops/matmul.ts';
 import { rmsNorm } from '../graph/ops/rms-norm.ts';
 import type { Value } from '../graph/value.ts';
 import type { ModelConfig } from '../model.ts';
@@ -58,7 +57,5 @@ export function gatedMlp(forward: Forward, x: Value, layer: number, activation: 
   return forward.linear(mul(gate, forward.linear(x, `${mlp}.up_proj`)), `${mlp}.down_proj`);
 }
 
-/** Normed hidden states → logits, by the embedding itself where it is tied. */
-export const head = (forward: Forward, normed: Value): Value => gemm(normed, forward.weight(headName(forward.config)), { transB: true });
-
-const headName = (config: ModelConfig): string => (config.tieWordEmbeddings ? EMBEDDING : 'lm_head.weight');
+/** The embedding itself where it is tied. */
+export const headWeight = (config: ModelConfig): string => (config.tieWordEmbeddings ? EMBEDDING : 'lm_head.weight');

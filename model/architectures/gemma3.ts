@@ -10,7 +10,7 @@ import { rmsNorm } from '../graph/ops/rms-norm.ts';
 import type { Value } from '../graph/value.ts';
 import { parseRope, unsupported, type AttentionConfig, type HubConfig } from '../hub-config.ts';
 import type { Architecture, Forward } from './architecture.ts';
-import { attentionShapes, blockName, decoderTensors, eachHead, EMBEDDING, gatedMlp, head, mlpShapes, PROJECTIONS } from './decoder.ts';
+import { attentionShapes, blockName, decoderTensors, eachHead, EMBEDDING, gatedMlp, headWeight, mlpShapes, PROJECTIONS } from './decoder.ts';
 
 export const gemma3: Architecture = {
   hub: {
@@ -52,7 +52,7 @@ export const gemma3: Architecture = {
 
   output: (forward, hidden) => norm(forward, hidden, 'model.norm'),
 
-  logits: head,
+  headWeight,
 };
 
 function selfAttention(forward: Forward, x: Value, layer: number): Value {

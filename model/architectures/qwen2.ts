@@ -5,7 +5,7 @@ import { silu } from '../graph/ops/silu.ts';
 import type { Value } from '../graph/value.ts';
 import { fullAttention } from '../hub-config.ts';
 import type { Architecture, Forward } from './architecture.ts';
-import { attentionShapes, blockName, decoderTensors, EMBEDDING, gatedMlp, head, mlpShapes, norm, PROJECTIONS } from './decoder.ts';
+import { attentionShapes, blockName, decoderTensors, EMBEDDING, gatedMlp, headWeight, mlpShapes, norm, PROJECTIONS } from './decoder.ts';
 
 export const qwen2: Architecture = {
   hub: {
@@ -42,7 +42,7 @@ export const qwen2: Architecture = {
 
   output: (forward, hidden) => norm(forward, hidden, 'model.norm'),
 
-  logits: head,
+  headWeight,
 };
 
 function selfAttention(forward: Forward, x: Value, layer: number): Value {

@@ -5,7 +5,7 @@ import { silu } from '../graph/ops/silu.ts';
 import type { Value } from '../graph/value.ts';
 import { fullAttention } from '../hub-config.ts';
 import type { Architecture, Forward } from './architecture.ts';
-import { attentionShapes, blockName, decoderTensors, eachHead, EMBEDDING, gatedMlp, head, mlpShapes, norm, PROJECTIONS } from './decoder.ts';
+import { attentionShapes, blockName, decoderTensors, eachHead, EMBEDDING, gatedMlp, headWeight, mlpShapes, norm, PROJECTIONS } from './decoder.ts';
 
 export const qwen3: Architecture = {
   hub: {
@@ -41,7 +41,7 @@ export const qwen3: Architecture = {
 
   output: (forward, hidden) => norm(forward, hidden, 'model.norm'),
 
-  logits: head,
+  headWeight,
 };
 
 function selfAttention(forward: Forward, x: Value, layer: number): Value {

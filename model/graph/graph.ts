@@ -21,6 +21,8 @@ export interface Node {
   readonly inputs: readonly (Value | null)[];
   readonly outputs: readonly Value[];
   readonly attributes: Readonly<Record<string, Attribute>>;
+  /** To run only once these are computed, as far as they are computed at all. Said by `NotBefore` alone, which is no ONNX node: see `ops/not-before.ts`. */
+  readonly after?: readonly Value[];
 }
 
 export interface Constant {
@@ -107,10 +109,10 @@ export class Graph {
   }
 
   /** Adds an ONNX node; the low-level door that operations are made with. */
-  node(type: string, inputs: readonly (Value | null)[], types: readonly ValueType[], attributes: Node['attributes'] = {}, domain: Node['domain'] = ''): Value[] {
+  node(type: string, inputs: readonly (Value | null)[], types: readonly ValueType[], attributes: Node['attributes'] = {}, domain: Node['domain'] = '', after: readonly Value[] = []): Value[] {
     for (const input of inputs) if (input && input.graph !== this) throw new GraphError(`${type} mixes values of two graphs`);
     const outputs = types.map((output) => this.#value(this.#freshName(type), output));
-    this.nodes.push({ type, domain, inputs, outputs, attributes });
+    this.nodes.push({ type, domain, inputs, outputs, attributes, ...(after.length > 0 ? { after } : {}) });
     return outputs;
   }
 

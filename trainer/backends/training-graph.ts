@@ -47,8 +47,7 @@ export function buildTrainingGraph(config: ModelConfig, source: TensorSource, lo
   const architecture = architectureOf(config);
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
   const output = architecture.output(forward, gather(hidden, positions));
-  const logits = architecture.logits(forward, output);
-  const { logprob, entropy } = tokenDistribution(logits, targets, inverseTemperature);
+  const { logprob, entropy } = tokenDistribution(output, weight(architecture.headWeight(config)), targets, inverseTemperature);
   graph.output('logprob', logprob);
   graph.output('entropy', entropy);
   const { valueHead: ofValueHead } = source;

@@ -1,6 +1,6 @@
 /** A finished graph as the bytes of an ONNX model. */
 import type { Attribute, Constant, ExternalData, Graph, Node } from '../graph.ts';
-import { removeDeadNodes } from '../passes/dead-nodes.ts';
+import { lowerOrder } from '../passes/order.ts';
 import type { Value, ValueType } from '../value.ts';
 import { eagerOutputs } from './run-order.ts';
 import { ATTRIBUTE_TYPE, DATA_TYPE, EXTERNAL, modelProto } from './schema.ts';
@@ -13,7 +13,7 @@ const OPSETS = [{ domain: '', version: 21 }, { domain: 'com.microsoft', version:
  * bytes are written. The same graph gives the same bytes.
  */
 export function encodeModel(source: Graph): Uint8Array {
-  const graph = removeDeadNodes(source);
+  const graph = lowerOrder(source);
   const { names, copies } = outputNames(graph);
   return modelProto.encode({
     irVersion: IR_VERSION,

@@ -17,11 +17,8 @@ export function shareCommonSubexpressions(graph: Graph): Graph {
   });
 }
 
-/**
- * Equal dimension names are equal numbers, so a shape is the same whichever tensor of that shape it is read off: the first may be freed earlier. A part of a
- * shape (`start`, `end`) is left alone: that is how `notBefore` waits for a tensor.
- */
-function keyOf({ type, domain, attributes, outputs }: Node, inputs: Node['inputs']): string {
-  const operands = inputs.map((input) => (type === 'Shape' && Object.keys(attributes).length === 0 ? input?.shape : input?.name) ?? null);
-  return JSON.stringify([domain, type, operands, attributes, outputs.length]);
+/** Equal dimension names are equal numbers, so a shape is the same whichever tensor of that shape it is read off: the first may be freed earlier. */
+function keyOf({ type, domain, attributes, outputs, after }: Node, inputs: Node['inputs']): string {
+  const operands = inputs.map((input) => (type === 'Shape' ? input?.shape : input?.name) ?? null);
+  return JSON.stringify([domain, type, operands, attributes, outputs.length, after?.map(({ name }) => name)]);
 }

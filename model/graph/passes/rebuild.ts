@@ -2,10 +2,10 @@
 import { Graph, type Node } from '../graph.ts';
 import { GraphError, type Value } from '../value.ts';
 
-/** Emits into `to` what stands for a node, whose inputs are given there. One value per output of the node. */
+/** Emits into `to` what stands for a node, whose inputs are given there, as are the values of its `after`. One value per output of the node. */
 export type Rewrite = (to: Graph, node: Node, inputs: Node['inputs']) => readonly Value[];
 
-export const copyNode: Rewrite = (to, { type, outputs, attributes, domain }, inputs) => to.node(type, inputs, outputs, attributes, domain);
+export const copyNode: Rewrite = (to, { type, outputs, attributes, domain, after }, inputs) => to.node(type, inputs, outputs, attributes, domain, after);
 
 /** Nodes, inputs, constants and external tensors that no output needs are left out. */
 export function rebuild(from: Graph, rewrite: Rewrite): Graph {
@@ -22,7 +22,9 @@ export function rebuild(from: Graph, rewrite: Rewrite): Graph {
   for (const { value, data } of from.externals) if (live.has(value)) copies.set(value, to.external(value.name, value.shape.map(Number), data));
   for (const node of from.nodes) {
     if (!node.outputs.some((output) => live.has(output))) continue;
-    const outputs = to.untaped(() => rewrite(to, node, node.inputs.map((input) => input && copyOf(input))));
+    // What nothing needs is not waited for.
+    const placed = node.after ? { ...node, after: node.after.flatMap((value) => copies.get(value) ?? []) } : node;
+    const outputs = to.untaped(() => rewrite(to, placed, node.inputs.map((input) => input && copyOf(input))));
     node.outputs.forEach((output, i) => {
       const copy = outputs[i];
       if (copy) copies.set(output, copy);

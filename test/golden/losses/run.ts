@@ -31,8 +31,11 @@ export function runEntropyBonus(coefficient: number, data: SafetensorsFile): Pro
   const [rows = 0, time = 0, vocabulary = 0] = data.shape('logits');
   const size = rows * time;
   return run(spec, data, 'logits', [size, vocabulary], (graph, logits) =>
-    tokenDistribution(logits, graph.constant(data.readInts('tokens'), [size]), graph.constant(new Float32Array(size).fill(1), [size])));
+    tokenDistribution(logits, identity(graph, vocabulary), graph.constant(data.readInts('tokens'), [size]), graph.constant(new Float32Array(size).fill(1), [size])));
 }
+
+/** As the weight of a head: its logits are then its input. */
+const identity = (graph: Graph, size: number): Value => graph.constant(Float32Array.from({ length: size * size }, (_, i) => Number(i % (size + 1) === 0)), [size, size]);
 
 /** On given predictions: the gradient is d loss / d vpreds, `[B·T]`. */
 export function runValueLoss(spec: PolicyLossSpec, data: SafetensorsFile): Promise<LossResult> {

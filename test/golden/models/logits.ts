@@ -6,7 +6,7 @@ import { loraScale, type Adapter } from '../../../model/adapter.ts';
 import { causalAttention } from '../../../model/architectures/causal-attention.ts';
 import { architectureOf, type Forward } from '../../../model/architectures/index.ts';
 import { linear } from '../../../model/architectures/linear.ts';
-import { encodeModel, Graph, openWeightBlob, reshape, type Value } from '../../../model/graph/index.ts';
+import { encodeModel, gemm, Graph, openWeightBlob, reshape, type Value } from '../../../model/graph/index.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../../../model/rope.ts';
 import type { Golden } from '../../model/golden.ts';
 
@@ -18,7 +18,7 @@ export interface TokenBatch {
 }
 
 /** Logits `[batch·time, vocab]` of the architecture that training compiles, with the base weights in a file and an adapter in the graph. */
-export async function logitsOf({ config, directory, weights }: Golden, { ids, batch, time }: TokenBatch, adapter: Adapter | null, cacheDir: string): Promise<Float32Array> {
+export async function logitsOf({ config, directory, weights }: Pick<Golden, 'config' | 'directory' | 'weights'>, { ids, batch, time }: TokenBatch, adapter: Adapter | null, cacheDir: string): Promise<Float32Array> {
   const blob = await openWeightBlob(cacheDir, directory.replaceAll('/', '_'), weights);
   const graph = new Graph();
   const tokenIds = graph.input('ids', 'int32', [batch, time]);
@@ -45,7 +45,7 @@ export async function logitsOf({ config, directory, weights }: Golden, { ids, ba
   };
   const architecture = architectureOf(config);
   const output = architecture.output(forward, architecture.hidden(forward, reshape(tokenIds, [-1])));
-  graph.output('logits', architecture.logits(forward, output));
+  graph.output('logits', gemm(output, weight(architecture.headWeight(config)), { transB: true }));
   const path = join(blob.directory, `${randomUUID()}.onnx`);
   writeFileSync(path, encodeModel(graph));
   const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1, logSeverityLevel: 3 });

@@ -79,11 +79,11 @@ const cases: Case[] = [
   },
   ...(['logprob', 'entropy', 'both'] as const).map((which): Case => ({
     name: `tokenDistribution ${which}`,
-    shapes: [[3, 5]],
-    from: -3,
-    to: 3,
-    build: unary((x) => {
-      const { logprob, entropy } = tokenDistribution(x, ints(x.graph, [4, 0, 4]), x.graph.constant(Float32Array.of(1, 2, 0.5), [3]));
+    shapes: [[3, 2], [5, 2]],
+    from: -2,
+    to: 2,
+    build: binary((x, weight) => {
+      const { logprob, entropy } = tokenDistribution(x, weight, ints(x.graph, [4, 0, 4]), x.graph.constant(Float32Array.of(1, 2, 0.5), [3]));
       return which === 'logprob' ? logprob : which === 'entropy' ? entropy : add(mul(logprob, 0.3), mul(entropy, entropy));
     }),
   })),
