@@ -1,8 +1,11 @@
-"""Small checkpoints of every architecture, with adapters as PEFT writes them. `python make.py DIRECTORY` prints a JSON list of {"name", "directory", "adapters"}."""
+"""Small checkpoints of every architecture, and adapters for them as PEFT writes them. `python make.py DIRECTORY [NAME=CHECKPOINT]...` prints a JSON list of {"name",
+"base", "adapters"}; adapters are made for the checkpoints that are named, too."""
 import json
 import math
 import os
 import sys
+
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -23,7 +26,9 @@ ADAPTERS = {
 }
 
 
-def make(name, config, directory):
+
+
+def make_checkpoint(name, config, directory):
     torch.manual_seed(len(name))
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
@@ -33,15 +38,23 @@ def make(name, config, directory):
             else:
                 parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(directory)
+    return directory
+
+
+def make_adapters(name, base, directory):
     made = {}
     for adapter, settings in ADAPTERS.items():
-        wrapped = get_peft_model(AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32), settings)
+        torch.manual_seed(len(adapter))
+        wrapped = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), settings)
         for parameter_name, parameter in wrapped.named_parameters():
             if "lora_B" in parameter_name:
-                torch.nn.init.normal_(parameter, std=0.05)
-        made[adapter] = os.path.join(directory, "adapters", adapter)
+                torch.nn.init.normal_(parameter, std=0.02)
+        made[adapter] = os.path.join(directory, f"{name}-{adapter}")
         wrapped.save_pretrained(made[adapter])
-    return {"name": name, "directory": directory, "adapters": made}
+    return {"name": name, "base": base, "adapters": made}
 
 
-print(json.dumps([make(name, config, os.path.join(sys.argv[1], name)) for name, config in CONFIGS.items()]))
+directory, *existing = sys.argv[1:]
+checkpoints = {name: make_checkpoint(name, config, os.path.join(directory, name)) for name, config in CONFIGS.items()}
+checkpoints |= dict(argument.split("=", 1) for argument in existing)
+print(json.dumps([make_adapters(name, base, directory) for name, base in checkpoints.items()]))

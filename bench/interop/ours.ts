@@ -1,6 +1,5 @@
 /** Our side: policies trained and written as a round does it, and the logits that the training graph gives. */
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { trainerSchema } from '../../config/schema.ts';
 import { readAdapter } from '../../model/adapter.ts';
 import { openWeights } from '../../model/open.ts';
@@ -43,7 +42,7 @@ export async function trainPolicy(base: string, method: 'lora' | 'full', tokenId
 export async function ourLogits(base: string, adapter: string | null, tokenIds: Int32Array, cacheDir: string): Promise<Float32Array> {
   const model = await openWeights(base);
   try {
-    return await logitsOf({ ...model, directory: join(model.fingerprint) }, { ids: tokenIds, batch: 1, time: tokenIds.length }, adapter === null ? null : readAdapter(adapter, model.config), cacheDir);
+    return await logitsOf({ ...model, directory: model.fingerprint }, { ids: tokenIds, batch: 1, time: tokenIds.length }, adapter === null ? null : readAdapter(adapter, model.config), cacheDir);
   } finally {
     model.weights.close();
   }

@@ -1,7 +1,7 @@
 /** What both contenders are told. Equal numbers on both sides are the point: nothing else may be set for one of them alone. */
 export interface Plan {
   /** Of reasoning-gym, made easy enough that the model gets some right. */
-  readonly kinds: readonly { readonly name: string; readonly config: Readonly<Record<string, number>> }[];
+  readonly kinds: readonly { readonly name: string; readonly config: Readonly<Record<string, unknown>> }[];
   /** The model as we read it, and the same weights as transformers reads them. */
   readonly gguf: string;
   readonly huggingFace: string;

@@ -40,12 +40,10 @@ class Tasks:
         return {"kind": self.kinds[kind]["name"], "messages": messages}
 
     def score(self, index, text):
-        """reasoning-gym's score of the completion, in [0, 1]."""
+        """1 if reasoning-gym takes the completion for right, else 0. What it gives for answers that are merely close to one (0.01 to 0.1, by their length) is left out:
+        divided by a group's standard deviation it would count as much as being right."""
         kind, entry = self._entry(index)
-        try:
-            return float(self.datasets[kind].score_answer(text.strip(), entry))
-        except ValueError:  # some kinds' scoring does not expect text that is no number
-            return 0.0
+        return float(self.datasets[kind].score_answer(text.strip(), entry) >= 1)
 
 
 if __name__ == "__main__":

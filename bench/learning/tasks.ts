@@ -12,7 +12,7 @@ export interface Task {
 
 export interface TaskSource extends AsyncDisposable {
   readonly tasks: readonly Task[];
-  /** reasoning-gym's score of a completion, in [0, 1]. */
+  /** 1 if reasoning-gym takes a completion for right, else 0. */
   score(task: Task, text: string): Promise<number>;
 }
 
@@ -29,13 +29,18 @@ export async function openTasks(python: string, { kinds, seed, rounds, tasksPerR
   };
   const tasks: Task[] = [];
   while (tasks.length < count) tasks.push({ index: tasks.length, ...await next() as Omit<Task, 'index'> }); // what tasks.py prints
-  let last: Promise<unknown> = Promise.resolve();
+  let asked: Promise<unknown> = Promise.resolve();
   return {
     tasks,
     score(task, text) {
+      const earlier = asked;
+      const answer = (async () => {
+        await earlier; // answers come in the order of the questions
+        return await next() as number; // tasks.py prints numbers now
+      })();
+      asked = answer;
       child.stdin.write(`${JSON.stringify({ task: task.index, text })}\n`);
-      last = last.then(next); // answers come in the order of the questions
-      return last as Promise<number>; // tasks.py prints numbers now
+      return answer;
     },
     async [Symbol.asyncDispose]() {
       child.stdin.end();

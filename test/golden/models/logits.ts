@@ -7,6 +7,7 @@ import { causalAttention } from '../../../model/architectures/causal-attention.t
 import { architectureOf, type Forward } from '../../../model/architectures/index.ts';
 import { linear } from '../../../model/architectures/linear.ts';
 import { encodeModel, gemm, Graph, openWeightBlob, reshape, type Value } from '../../../model/graph/index.ts';
+import type { Model } from '../../../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../../../model/rope.ts';
 import type { Golden } from '../../model/golden.ts';
 
@@ -18,7 +19,7 @@ export interface TokenBatch {
 }
 
 /** Logits `[batch·time, vocab]` of the architecture that training compiles, with the base weights in a file and an adapter in the graph. */
-export async function logitsOf({ config, directory, weights }: Pick<Golden, 'config' | 'directory' | 'weights'>, { ids, batch, time }: TokenBatch, adapter: Adapter | null, cacheDir: string): Promise<Float32Array> {
+export async function logitsOf({ config, directory, weights }: Pick<Golden, 'config' | 'directory'> & Pick<Model, 'weights'>, { ids, batch, time }: TokenBatch, adapter: Adapter | null, cacheDir: string): Promise<Float32Array> {
   const blob = await openWeightBlob(cacheDir, directory.replaceAll('/', '_'), weights);
   const graph = new Graph();
   const tokenIds = graph.input('ids', 'int32', [batch, time]);
