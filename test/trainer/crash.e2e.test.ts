@@ -120,7 +120,7 @@ await test('fifty rounds of a trainer that is killed again and again make the po
   const wild = await train(true);
   console.log(`killed ${wild.deaths} times, ${wild.interruptions} of them in the middle of a round`);
   assert.deepEqual([calm.deaths, calm.interruptions], [0, 0]);
-  assert.ok(wild.deaths > rounds && wild.interruptions > rounds / 4);
+  assert.ok(wild.interruptions > rounds / 4, 'enough of them to mean something');
   assert.deepEqual(wild.hashes, calm.hashes);
   assert.equal(new Set(calm.hashes.map((hash) => JSON.stringify(hash))).size, rounds);
 });
