@@ -88,19 +88,19 @@ function cut(logits: Float32Array, weights: Float64Array, { topP, topK, minP }: 
  * A token below (1 − p) / vocab is always among the dropped, so only the others are sorted.
  */
 function nucleus(candidates: readonly number[], weights: Float64Array, total: number, topP: number): number[] {
-  const droppable = (1 - topP) * total;
-  const certain = droppable / candidates.length;
+  const droppable = 1 - topP;
+  const certain = droppable * total / candidates.length;
   let dropped = 0;
   const rest: number[] = [];
   for (const id of candidates) {
     const weight = weights[id] ?? 0;
-    if (weight < certain) dropped += weight;
+    if (weight < certain) dropped += weight / total;
     else rest.push(id);
   }
   rest.sort((a, b) => (weights[a] ?? 0) - (weights[b] ?? 0) || a - b);
   let first = 0;
   while (first < rest.length - 1) {
-    dropped += weights[rest[first] ?? 0] ?? 0;
+    dropped += (weights[rest[first] ?? 0] ?? 0) / total;
     if (dropped > droppable) break;
     first++;
   }

@@ -111,10 +111,10 @@ export function constantWithWarmup(step: number, warmupSteps: number): number {
   return step < warmupSteps ? step / Math.max(1, warmupSteps) : 1;
 }
 
-/** Linear warm-up from 0, then half a cosine down to 0 at `totalSteps`. */
+/** Linear warm-up from 0, then half a cosine down to 0 at `totalSteps`; past it the cosine goes up again (as in transformers). */
 export function cosineWithWarmup(step: number, warmupSteps: number, totalSteps: number): number {
   if (step < warmupSteps) return step / Math.max(1, warmupSteps);
-  const progress = Math.min(1, (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps));
+  const progress = (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps);
   return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress)));
 }
 
@@ -143,7 +143,7 @@ const floor = 0.1;
  * a round of one update would publish a copy: warm-up goes from 1/(n+1) upwards, and decay ends at a tenth.
  */
 export function learningRateFactor({ schedule, warmupSteps, totalSteps = Infinity }: RateSchedule, update: number): number {
-  const factor = schedules[schedule](update + 1, warmupSteps + 1, totalSteps + 1);
+  const factor = schedules[schedule](Math.min(update, totalSteps) + 1, warmupSteps + 1, totalSteps + 1);
   return update < warmupSteps ? factor : floor + (1 - floor) * factor;
 }
 

@@ -31,6 +31,9 @@ export interface Tolerance {
   readonly relative?: number;
 }
 
+/** The tolerance that sets recommend, or five times what PyTorch's own float32 run was off by on this set, if that is more. */
+export const withRoomFor = (recommended: number, float32Error = 0): number => Math.max(recommended, 5 * float32Error);
+
 /** Compares element by element; two equal infinities are equal. Returns the worst share of the tolerance. @throws Mismatch */
 export function close(actual: ArrayLike<number>, expected: ArrayLike<number>, { absolute = 0, relative = 0 }: Tolerance, what: string): number {
   if (actual.length !== expected.length) throw new Mismatch(`${what} has ${actual.length} numbers for ${expected.length}`, Infinity);

@@ -12,11 +12,10 @@ const [given] = process.argv.slice(2);
 // npm runs scripts in the package's directory; a path is meant from where the command was given.
 const set = given === undefined ? own : resolve(process.env['INIT_CWD'] ?? '.', given);
 
-const percent = (share: number): string => (Number.isFinite(share) ? `${(100 * share).toPrecision(2)} %` : 'beyond any tolerance');
+const shown = ({ share, check }: Report['worst']): string => `worst error ${Number.isFinite(share) ? `${(100 * share).toPrecision(2)} % of its tolerance` : 'past any tolerance'} (${check})`;
 
 function print({ group, passed, failures, skipped, worst }: Report): void {
-  const worstError = worst.share === 0 ? 'no error' : `worst error ${percent(worst.share)} of its tolerance (${worst.check})`;
-  console.log(`${group.padEnd(12)}${String(passed).padStart(5)} passed ${String(failures.length).padStart(4)} failed   ${worstError}`);
+  console.log(`${group.padEnd(12)}${String(passed).padStart(5)} passed ${String(failures.length).padStart(4)} failed   ${worst.share === 0 ? 'no error' : shown(worst)}`);
   for (const failure of failures) console.log(`  FAILED ${failure}`);
   for (const [reason, count] of skipped) console.log(`  ${count} skipped: ${reason}`);
 }

@@ -10,7 +10,7 @@ interface Stored {
   readonly configs: readonly Settings[];
   readonly prompt_token_ids: readonly (readonly number[])[];
   readonly output_token_ids: readonly (readonly number[])[];
-  /** Of a `tie_ambiguous` case only the multiset of probabilities is defined. */
+  /** Of a `tie_ambiguous` case only the multiset of probabilities is defined; of any case, that of tokens with equal logits. */
   readonly cases: readonly { readonly config: number; readonly row: number; readonly tie_ambiguous: boolean }[];
 }
 
@@ -37,19 +37,27 @@ export function* sampling(set: string): Generator<Check> {
       name,
       run: () => {
         const seen = { prompt: new Set(stored.prompt_token_ids[row]), generated: counts(stored.output_token_ids[row] ?? []) };
-        const actual = probabilities(rowOf('logits', row), optionsOf(settings), seen);
-        const expected = Float64Array.from(tensors.read(`c${config}.r${row}.vllm`).data);
-        return isAmbiguous ? compare(actual.sort(), expected.sort()) : compare(actual, expected);
+        const options = optionsOf(settings), logits = rowOf('logits', row);
+        const actual = probabilities(logits, options, seen);
+        const expected = tensors.read(`c${config}.r${row}.vllm`).data;
+        const order = (probability: Float32Array): Float32Array => (isAmbiguous ? probability.toSorted() : withTiesSorted(probability, penalized(logits, options, seen)));
+        return compare(order(actual), order(expected));
       },
     };
   }
 }
 
+/** Which of several equally likely tokens a cut leaves out is up to the sort: among tokens of one logit the probabilities are put in order. */
+function withTiesSorted(probability: Float32Array, logits: Float32Array): Float32Array {
+  const order = [...logits.keys()].sort((a, b) => (logits[a] ?? 0) - (logits[b] ?? 0) || (probability[a] ?? 0) - (probability[b] ?? 0));
+  return Float32Array.from(order, (id) => probability[id] ?? NaN);
+}
+
 /** Within 1e-5, over the same tokens. */
-function compare(actual: Float64Array, expected: Float64Array): number {
+function compare(actual: Float32Array, expected: Float32Array): number {
   const share = close(actual, expected, { absolute: 1e-5 }, 'probabilities');
   const odd = expected.findIndex((p, id) => p > 0 !== (actual[id] ?? 0) > 0);
-  if (odd >= 0) throw new Mismatch(`token ${odd} has probability ${actual[odd]}, not ${expected[odd]}: another support`, Infinity);
+  if (odd >= 0) throw new Mismatch(`a token has probability ${actual[odd]}, not ${expected[odd]}: another support`, Infinity);
   return share;
 }
 
@@ -69,9 +77,9 @@ function counts(tokenIds: readonly number[]): Map<number, number> {
   return count;
 }
 
-/** The probabilities as a dense row. */
-function probabilities(logits: Float32Array, options: Shaping & Penalties, seen: Seen): Float64Array {
-  const dense = new Float64Array(logits.length);
+/** The probabilities as a dense row, rounded as the stored ones are. */
+function probabilities(logits: Float32Array, options: Shaping & Penalties, seen: Seen): Float32Array {
+  const dense = new Float32Array(logits.length);
   if (options.temperature === 0) {
     dense[sample(logits, options, 0, 0, seen).id] = 1;
     return dense;

@@ -6,12 +6,28 @@ import { parseModelConfig } from '../../model/config.ts';
 import type { ModelConfig } from '../../model/model.ts';
 import { readSafetensors, type SafetensorsFile } from '../../model/weights/safetensors.ts';
 
+interface MaxAbs {
+  readonly max_abs: number;
+}
+
+/** As golden.json has them. */
+export interface Float32Errors {
+  readonly logits: MaxAbs;
+  readonly logprobs: MaxAbs;
+  readonly logprobs_temp: MaxAbs;
+  readonly entropy: MaxAbs;
+  readonly loss: { readonly value: number; readonly abs: number };
+  readonly grads: { readonly max_abs_over_tensor_absmax: number };
+}
+
 export interface Golden {
   readonly directory: string;
   readonly config: ModelConfig;
   readonly weights: SafetensorsFile;
   readonly results: SafetensorsFile;
   readonly lossOf: (block: string) => number;
+  /** How far PyTorch's float32 run of a block was off its float64 run. */
+  readonly float32Errors: (block: string) => Float32Errors;
   readonly temperature: number;
 }
 
@@ -23,13 +39,14 @@ export function openGolden(name: string, layout: ConfigLayout = 'config.json'): 
 
 /** @param directory with a slash at its end */
 export function openGoldenAt(directory: string, layout: ConfigLayout): Golden {
-  const numbers: Record<string, { loss: { value: number } }> & { temperature: number } = JSON.parse(readFileSync(`${directory}golden.json`, 'utf8'));
+  const numbers: Record<string, Float32Errors> & { temperature: number } = JSON.parse(readFileSync(`${directory}golden.json`, 'utf8'));
   return {
     directory,
     config: parseModelConfig(JSON.parse(readFileSync(directory + layout, 'utf8')), layout),
     weights: readSafetensors(`${directory}model.safetensors`),
     results: readSafetensors(`${directory}golden.safetensors`),
     lossOf: (block) => numbers[block]?.loss.value ?? Number.NaN,
+    float32Errors: (block) => numbers[block] ?? assert.fail(`golden.json has no block ${block}`),
     temperature: numbers.temperature,
   };
 }

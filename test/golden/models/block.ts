@@ -5,7 +5,7 @@ import type { EmbeddedLearnerOptions } from '../../../trainer/backends/embedded.
 import type { BackwardResult } from '../../../trainer/learner.ts';
 import type { Golden } from '../../model/golden.ts';
 import { goldenBatch } from '../../trainer/backends/golden-batch.ts';
-import { close, equal, type Check } from '../check.ts';
+import { close, equal, withRoomFor, type Check } from '../check.ts';
 import { openLearner } from './learner.ts';
 import { logitsOf } from './logits.ts';
 
@@ -17,7 +17,8 @@ export interface TensorCheck extends Check {
 export function* blockChecks(golden: Golden, block: string, cacheDir: string): Generator<TensorCheck> {
   const { results, config, directory } = golden;
   const isBase = block === 'base';
-  const absolute = isBase ? 5e-5 : 1e-4;
+  const float32 = golden.float32Errors(block);
+  const tolerance = (kind: 'logits' | 'logprobs' | 'logprobs_temp' | 'entropy'): { readonly absolute: number } => ({ absolute: withRoomFor(isBase ? 5e-5 : 1e-4, float32[kind].max_abs) });
   const adapter = (): Adapter | null => (isBase ? null : readAdapter(join(directory, block), config));
   const trainable = (): EmbeddedLearnerOptions['trainable'] => {
     const own = adapter();
@@ -35,7 +36,7 @@ export function* blockChecks(golden: Golden, block: string, cacheDir: string): G
     const logits = await logitsOf(golden, { ids: batch.tokenIds, batch: batch.batch, time: batch.time }, adapter(), cacheDir);
     // Stored logits are 0 where there is no token.
     results.readInts('attention_mask').forEach((mask, row) => { if (mask === 0) logits.fill(0, row * config.vocabSize, (row + 1) * config.vocabSize); });
-    return close(logits, results.read(tensor).data, { absolute }, 'logits');
+    return close(logits, results.read(tensor).data, tolerance('logits'), 'logits');
   });
 
   let computed: Promise<{ result: BackwardResult; tempered: Float32Array }> | null = null;
@@ -44,10 +45,10 @@ export function* blockChecks(golden: Golden, block: string, cacheDir: string): G
     return { result: await learner.forwardBackward(batch), tempered: (await learner.forward(goldenBatch(golden, golden.temperature).batch)).logprobs };
   })());
   const firsts = (values: Float32Array): Float32Array => values.subarray(0, at.length);
-  yield check('logprobs', async (tensor) => close(firsts((await learned()).result.logprobs), atTokens(tensor), { absolute }, 'log-probs'));
-  yield check('logprobs_temp', async (tensor) => close(firsts((await learned()).tempered), atTokens(tensor), { absolute }, 'log-probs'));
-  yield check('entropy', async (tensor) => close(firsts((await learned()).result.entropy), atTokens(tensor), { absolute }, 'entropies'));
-  yield { name: `${block} loss`, tensors: [], run: async () => close([(await learned()).result.loss], [golden.lossOf(block)], { absolute: 1e-5 }, 'loss') };
+  yield check('logprobs', async (tensor) => close(firsts((await learned()).result.logprobs), atTokens(tensor), tolerance('logprobs'), 'log-probs'));
+  yield check('logprobs_temp', async (tensor) => close(firsts((await learned()).tempered), atTokens(tensor), tolerance('logprobs_temp'), 'log-probs'));
+  yield check('entropy', async (tensor) => close(firsts((await learned()).result.entropy), atTokens(tensor), tolerance('entropy'), 'entropies'));
+  yield { name: `${block} loss`, tensors: [], run: async () => close([(await learned()).result.loss], [golden.lossOf(block)], { absolute: withRoomFor(1e-5, float32.loss.abs) }, 'loss') };
 
   const gradients = results.names().filter((name) => name.startsWith(`${block}/grad.`));
   const parameterOf = (tensor: string): string => tensor.slice(`${block}/grad.`.length);
@@ -55,7 +56,7 @@ export function* blockChecks(golden: Golden, block: string, cacheDir: string): G
   for (const tensor of gradients) {
     yield {
       name: `${block} gradient of ${parameterOf(tensor)}`, tensors: [tensor],
-      run: async () => close((await learned()).result.gradients.get(parameterOf(tensor)) ?? [], results.read(tensor).data, { relative: 5e-5 }, 'gradient'),
+      run: async () => close((await learned()).result.gradients.get(parameterOf(tensor)) ?? [], results.read(tensor).data, { relative: withRoomFor(5e-5, float32.grads.max_abs_over_tensor_absmax) }, 'gradient'),
     };
   }
 
