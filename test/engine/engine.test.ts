@@ -30,6 +30,16 @@ await test('greedy generation equals PyTorch\'s', async () => {
   }
 });
 
+await test('penalties count what each choice has generated itself', async () => {
+  const sampling = { ...hot, frequencyPenalty: 100 };
+  const choices = await collect(engine, request(promptOf(0, 5), { n: 3, sampling }));
+  for (const choice of choices) assert.equal(new Set(idsOf(choice)).size, 12, 'no token comes twice');
+  const alone = await collect(engine, request(promptOf(0, 5), { n: 1, sampling }));
+  assertSame(alone, choices.slice(0, 1), 'the first choice alone');
+  const repeating = await collect(engine, request(promptOf(0, 5), { n: 3, sampling: hot }));
+  assert.ok(repeating.some((choice) => new Set(idsOf(choice)).size < 12));
+});
+
 await test('log-probs equal PyTorch\'s at every position, raw and under the temperature', async () => {
   const logprobs = golden.read('base/logits').data;
   for (let row = 0; row < 3; row++) {
