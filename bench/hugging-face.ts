@@ -2,7 +2,18 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Model } from '../model/model.ts';
+import { openWeights } from '../model/open.ts';
 import { writeSafetensors } from '../model/weights/safetensors.ts';
+
+/** As `exportHuggingFace`, of the model at a path. */
+export async function exportPath(path: string, parent: string): Promise<string> {
+  const model = await openWeights(path);
+  try {
+    return exportHuggingFace(model, parent);
+  } finally {
+    model.weights.close();
+  }
+}
 
 /** Writes the directory unless it is there. No tokenizer: benchmarks feed token ids. Returns its path. */
 export function exportHuggingFace(model: Pick<Model, 'config' | 'weights' | 'fingerprint'>, parent: string): string {

@@ -6,10 +6,9 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { openWeights } from '../../model/open.ts';
 import { seededRandom } from '../../trainer/random.ts';
 import type { Benchmark } from '../benchmark.ts';
-import { exportHuggingFace } from '../hugging-face.ts';
+import { exportPath } from '../hugging-face.ts';
 import { type Comparison, holds, largestDifference, lineOf } from './compare.ts';
 import { ourLogits, trainPolicy } from './ours.ts';
 import { openPeers, type PeerRun, type Peers, type Subject } from './peers.ts';
@@ -39,7 +38,7 @@ export const run: Benchmark = async (args, print) => {
   try {
     const tokenIds = randomTokens();
     const peers = openPeers(values.python, work, tokenIds);
-    const made = await peers.make(existsSync(values.model) ? { smollm2: await exported(values.model) } : {});
+    const made = await peers.make(existsSync(values.model) ? { smollm2: await exportPath(values.model, join(cache, 'bench')) } : {});
     const comparisons: Comparison[] = [];
     for (const subject of made.filter(({ name }) => values.subjects?.split(',').includes(name) ?? true)) {
       for await (const comparison of compare(subject, peers, { work, tokenIds, withVllm: values.peers.includes('vllm') })) {
@@ -101,13 +100,4 @@ async function* compare({ name, base, adapters }: Subject, peers: Peers, { work,
 function randomTokens(): Int32Array {
   const random = seededRandom(1);
   return Int32Array.from({ length: TOKENS }, () => 3 + Math.floor(random() * (SMALLEST_VOCABULARY - 3)));
-}
-
-async function exported(gguf: string): Promise<string> {
-  const model = await openWeights(gguf);
-  try {
-    return exportHuggingFace(model, join(cache, 'bench'));
-  } finally {
-    model.weights.close();
-  }
 }

@@ -6,12 +6,11 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { openWeights } from '../../model/open.ts';
 import { runForJson, type Benchmark } from '../benchmark.ts';
-import { exportHuggingFace } from '../hugging-face.ts';
+import { exportPath } from '../hugging-face.ts';
 import { trainOurs } from './ours.ts';
 import type { Curve, Plan } from './plan.ts';
-import { draw, standing } from './report.ts';
+import { draw, finalDifference, rewardsOf, standing } from './report.ts';
 import { openTasks } from './tasks.ts';
 
 const cache = join(import.meta.dirname, '..', '..', '.cache');
@@ -28,22 +27,21 @@ export const run: Benchmark = async (args, print) => {
     options: {
       python: { type: 'string', default: process.env['FULGURITE_PYTHON'] ?? 'python3' },
       model: { type: 'string', default: process.env['FULGURITE_SMOLLM2'] ?? join(cache, 'smollm2', 'SmolLM2-135M-Instruct.Q4_1.gguf') },
-      seeds: { type: 'string', default: '0,1,2' },
-      rounds: { type: 'string', default: '12' },
-      tasks: { type: 'string', default: '8' },
-      group: { type: 'string', default: '8' },
+      seeds: { type: 'string', default: '0,1' },
+      rounds: { type: 'string', default: '8' },
+      tasks: { type: 'string', default: '16' },
+      group: { type: 'string', default: '4' },
       learningRate: { type: 'string', default: '3e-4' },
       microBatch: { type: 'string', default: '32' },
-      contenders: { type: 'string', default: 'ours,trl' },
       verbose: { type: 'boolean', default: false },
     },
   });
   if (!existsSync(values.model)) throw new Error(`${values.model} is not there: run \`npm run smollm2\``);
   mkdirSync(join(cache, 'bench'), { recursive: true });
-  const huggingFace = await exported(values.model);
-  const ours: Curve[] = [];
-  const trl: Curve[] = [];
-  for (const seed of values.seeds.split(',').map(Number)) {
+  const huggingFace = await exportPath(values.model, join(cache, 'bench'));
+  const seeds = values.seeds.split(',').map(Number);
+  const runs: { ours: Curve; trl: Curve }[] = [];
+  for (const seed of seeds) {
     const work = mkdtempSync(join(cache, 'bench', 'learning-'));
     const plan: Plan = {
       kinds, seed, gguf: resolve(values.model), huggingFace, work, rounds: Number(values.rounds), tasksPerRound: Number(values.tasks), group: Number(values.group),
@@ -51,33 +49,24 @@ export const run: Benchmark = async (args, print) => {
       learningRate: Number(values.learningRate), threads: 2, microBatch: Number(values.microBatch),
     };
     try {
-      if (values.contenders.includes('ours')) {
-        await using tasks = await openTasks(values.python, plan);
-        ours.push(await trainOurs(plan, tasks, (line) => { if (values.verbose) print(line); }));
-        print(`seed ${seed}: ours ${ours.at(-1)?.seconds.toFixed(1)} s  ${line(ours.at(-1))}`);
-      }
-      if (values.contenders.includes('trl')) {
-        trl.push(await runForJson(values.python, [join(import.meta.dirname, 'trl_grpo.py'), JSON.stringify(plan)]) as Curve); // what it prints
-        print(`seed ${seed}: TRL  ${trl.at(-1)?.seconds.toFixed(1)} s  ${line(trl.at(-1))}`);
-      }
+      await using tasks = await openTasks(values.python, plan);
+      const ours = await trainOurs(plan, tasks, (line) => { if (values.verbose) print(line); });
+      print(`seed ${seed}: ours ${ours.seconds.toFixed(1)} s  ${rewardsOf(ours.rounds)}`);
+      const trl = await runForJson(values.python, [join(import.meta.dirname, 'trl_grpo.py'), JSON.stringify(plan)]) as Curve; // what it prints
+      print(`seed ${seed}: TRL  ${trl.seconds.toFixed(1)} s  ${rewardsOf(trl.rounds)}`);
+      runs.push({ ours, trl });
     } finally {
       rmSync(work, { recursive: true });
     }
   }
-  const figures = { ours: standing(ours), trl: standing(trl) };
-  print(`\n${draw(figures.ours, figures.trl)}`);
-  const ratios = { finalRewardToTrl: figures.ours.final / figures.trl.final, secondsToTrl: figures.ours.seconds / figures.trl.seconds };
-  print(`final reward, ours / TRL: ${ratios.finalRewardToTrl.toFixed(3)}; wall-clock, ours / TRL: ${ratios.secondsToTrl.toFixed(3)}`);
-  return { model: 'SmolLM2-135M', kinds, seeds: values.seeds.split(',').length, ...figures, ratios };
+  return verdict(runs.map(({ ours }) => ours), runs.map(({ trl }) => trl), Number(values.group), print);
 };
 
-const line = (curve: Curve | undefined): string => curve?.rounds.map(({ reward }) => reward.toFixed(2)).join(' ') ?? '';
-
-async function exported(gguf: string): Promise<string> {
-  const model = await openWeights(gguf);
-  try {
-    return exportHuggingFace(model, join(cache, 'bench'));
-  } finally {
-    model.weights.close();
-  }
+function verdict(ours: readonly Curve[], trl: readonly Curve[], group: number, print: (line: string) => void): Record<string, unknown> {
+  const figures = { ours: standing(ours, group), trl: standing(trl, group) };
+  const difference = finalDifference(ours, trl);
+  const ratios = { finalRewardToTrl: figures.ours.final / figures.trl.final, secondsToTrl: figures.ours.seconds / figures.trl.seconds };
+  print(`\n${draw('ours', figures.ours)}\n\n${draw('TRL', figures.trl)}\n`);
+  print(`last third, ours − TRL: ${difference.mean.toFixed(3)} ± ${difference.standardError.toFixed(3)}; wall-clock, ours / TRL: ${ratios.secondsToTrl.toFixed(3)}`);
+  return { model: 'SmolLM2-135M', kinds, seeds: ours.length, ...figures, difference, ratios };
 }

@@ -1,6 +1,5 @@
 /** Our run: `fulgurite serve` in its own process, agents that are plain HTTP clients, a training round after each batch of rollouts. */
 import { AdminClient } from '../../cli/client/admin.ts';
-import { forEachParallel } from '../../cli/runner/pool.ts';
 import { startServerProcess } from '../../cli/server/child.ts';
 import { trainRound } from '../../cli/train/round.ts';
 import { configSchema, type Config } from '../../config/schema.ts';
@@ -19,15 +18,14 @@ export async function trainOurs(plan: Plan, source: TaskSource, log: (line: stri
     for (let r = 0; r < plan.rounds; r++) {
       const roundBegun = performance.now();
       const tasks = source.tasks.slice(r * plan.tasksPerRound, (r + 1) * plan.tasksPerRound);
-      const samples = tasks.flatMap((task) => Array.from({ length: plan.group }, (_, member) => ({ task, seed: (plan.seed * 1_000_003 + task.index) * plan.group + member })));
-      const scored: { readonly kind: string; readonly score: number }[] = [];
-      await forEachParallel(samples, samples.length, async ({ task, seed }) => {
-        scored.push({ kind: task.kind, score: await runAgent(client, plan, source, task, seed) });
-      });
+      const results = await Promise.all(tasks.map(async (task) => {
+        const scores = await Promise.all(Array.from({ length: plan.group }, (_, member) => runAgent(client, plan, source, task, (plan.seed * 1_000_003 + task.index) * plan.group + member)));
+        return { kind: task.kind, reward: scores.reduce((sum, score) => sum + score, 0) / scores.length };
+      }));
       const round = await trainRound(client, { seed: plan.seed }, never, () => {});
       if (round.state !== 'promoted' && round.state !== 'empty') throw new Error(`round ${round.id} ended ${round.state}: ${round.error ?? ''}`);
       log(`round ${round.id} ${round.state}: ${JSON.stringify(round.metrics)}`);
-      rounds.push({ ...summarize(scored), seconds: (performance.now() - roundBegun) / 1000 });
+      rounds.push({ tasks: results, seconds: (performance.now() - roundBegun) / 1000 });
     }
     return { rounds, seconds: (performance.now() - begun) / 1000, startSeconds: (begun - started) / 1000 };
   } finally {
@@ -50,12 +48,6 @@ async function runAgent(client: AdminClient, plan: Plan, source: TaskSource, tas
   await post('/rewards', { value: score });
   await client.endRollout(rollout.id, { state: 'succeeded' });
   return score;
-}
-
-function summarize(scored: readonly { readonly kind: string; readonly score: number }[]): Omit<RoundResult, 'seconds'> {
-  const mean = (scores: readonly { readonly score: number }[]): number => scores.reduce((sum, { score }) => sum + score, 0) / scores.length;
-  const kinds = [...new Set(scored.map(({ kind }) => kind))].sort();
-  return { reward: mean(scored), byKind: Object.fromEntries(kinds.map((kind) => [kind, mean(scored.filter((one) => one.kind === kind))])), samples: scored.length };
 }
 
 /** What is not named is our default; GRPO's are the paper's, which TRL is told to follow. */

@@ -34,9 +34,13 @@ export interface Curve {
 }
 
 export interface RoundResult {
-  /** Mean over the round's samples, each drawn from the policy that the rounds before had made. */
-  readonly reward: number;
-  readonly byKind: Readonly<Record<string, number>>;
-  readonly samples: number;
+  /** In the plan's order; the samples were drawn from the policy that the rounds before had made. */
+  readonly tasks: readonly TaskResult[];
   readonly seconds: number;
+}
+
+export interface TaskResult {
+  readonly kind: string;
+  /** Mean over the task's samples: the share that was right. */
+  readonly reward: number;
 }

@@ -1,48 +1,62 @@
-/** Two curves in one picture, and the numbers that say which is better. */
+/** Two curves as pictures, and the numbers that say which is better. */
 import { plot } from 'asciichart';
-import type { Curve } from './plan.ts';
+import type { Curve, RoundResult, TaskResult } from './plan.ts';
 
 export interface Standing {
   /** Mean reward of each round, over the seeds. */
   readonly curve: readonly number[];
-  /** Mean reward over the last third of the rounds, over the seeds; and its standard error over the seeds. */
-  readonly final: number;
-  readonly finalError: number;
-  /** The same for each kind of task. */
-  readonly finalByKind: Readonly<Record<string, number>>;
   readonly first: number;
+  /** Mean reward over the last third of the rounds, over the seeds; and for each kind of task. */
+  readonly final: number;
+  readonly finalByKind: Readonly<Record<string, number>>;
+  /** Over all seeds, as are the seconds. */
   readonly samples: number;
-  /** Over all seeds. */
   readonly seconds: number;
   readonly startSeconds: number;
 }
 
-export function standing(curves: readonly Curve[]): Standing {
-  const rounds = curves[0]?.rounds.length ?? 0;
-  const curve = Array.from({ length: rounds }, (_, r) => mean(curves.map((one) => one.rounds[r]?.reward ?? NaN)));
-  const tail = Math.ceil(rounds / 3);
-  const finals = curves.map((one) => mean(one.rounds.slice(-tail).map(({ reward }) => reward)));
-  const kinds = Object.keys(curves[0]?.rounds[0]?.byKind ?? {});
+/** @param group samples of each task */
+export function standing(curves: readonly Curve[], group: number): Standing {
+  const rounds = curves[0]?.rounds ?? [];
+  const curve = rounds.map((_, r) => meanReward(curves.flatMap((one) => one.rounds[r]?.tasks ?? [])));
+  const final = curves.flatMap(finalTasks);
+  const kinds = [...new Set(final.map(({ kind }) => kind))].sort();
   return {
-    curve, first: curve[0] ?? NaN, final: mean(finals),
-    finalError: Math.sqrt(mean(finals.map((one) => (one - mean(finals)) ** 2)) / Math.max(1, finals.length - 1)),
-    finalByKind: Object.fromEntries(kinds.map((kind) => [kind, mean(curves.flatMap((one) => one.rounds.slice(-tail).map(({ byKind }) => byKind[kind] ?? NaN)))])),
-    samples: sum(curves.flatMap((one) => one.rounds.map(({ samples }) => samples))),
+    curve, first: curve[0] ?? NaN, final: meanReward(final),
+    finalByKind: Object.fromEntries(kinds.map((kind) => [kind, meanReward(final.filter((task) => task.kind === kind))])),
+    samples: group * sum(curves.flatMap((one) => one.rounds.map(({ tasks }) => tasks.length))),
     seconds: sum(curves.map(({ seconds }) => seconds)), startSeconds: sum(curves.map(({ startSeconds }) => startSeconds)),
   };
 }
 
-export function draw(ours: Standing, trl: Standing): string {
-  const width = Math.max(1, Math.floor(72 / Math.max(1, ours.curve.length - 1)));
-  const chart = (name: string, { curve }: Standing): string => `${name}: mean reward by round\n${plot(stretch(curve, width), { height: 10, min: 0, max: Math.max(...ours.curve, ...trl.curve), format: (value) => value.toFixed(2).padStart(6) })}`;
-  const row = (name: string, s: Standing): string => `${name.padEnd(10)} first ${s.first.toFixed(3)}  last third ${s.final.toFixed(3)} ± ${s.finalError.toFixed(3)}  ${Object.entries(s.finalByKind).map(([kind, value]) => `${kind} ${value.toFixed(3)}`).join('  ')}  ${s.samples} samples  ${s.seconds.toFixed(1)} s (+ ${s.startSeconds.toFixed(1)} s to start)`;
-  return [chart('ours', ours), '', chart('TRL', trl), '', row('ours', ours), row('TRL', trl)].join('\n');
+export interface Difference {
+  /** Mean final reward of ours minus theirs, task by task: both had the same ones. */
+  readonly mean: number;
+  readonly standardError: number;
 }
 
-/** A few columns for each round, so that short curves are readable. */
-function stretch(values: readonly number[], width: number): number[] {
-  return values.flatMap((value, r) => Array.from({ length: r === values.length - 1 ? 1 : width }, (_, step) => value + (((values[r + 1] ?? value) - value) * step) / width));
+export function finalDifference(ours: readonly Curve[], theirs: readonly Curve[]): Difference {
+  const others = theirs.flatMap(finalTasks);
+  const differences = ours.flatMap(finalTasks).map(({ reward }, i) => reward - (others[i]?.reward ?? NaN));
+  const center = mean(differences);
+  return { mean: center, standardError: Math.sqrt(sum(differences.map((one) => (one - center) ** 2)) / (differences.length - 1) / differences.length) };
 }
+
+export function draw(name: string, { curve, first, final, finalByKind, samples, seconds, startSeconds }: Standing): string {
+  const width = Math.max(1, Math.floor(64 / Math.max(1, curve.length - 1)));
+  // A few columns for each round, so that short curves are readable.
+  const columns = curve.flatMap((value, r) => Array.from({ length: r === curve.length - 1 ? 1 : width }, (_, step) => value + (((curve[r + 1] ?? value) - value) * step) / width));
+  return [
+    `${name}, mean reward by round:`,
+    plot(columns, { height: 10, min: 0, max: 1, format: (value) => value.toFixed(2).padStart(6) }),
+    `first round ${first.toFixed(3)}, last third ${final.toFixed(3)} (${Object.entries(finalByKind).map(([kind, value]) => `${kind} ${value.toFixed(3)}`).join(', ')}); ${samples} samples in ${seconds.toFixed(1)} s, after ${startSeconds.toFixed(1)} s to start`,
+  ].join('\n');
+}
+
+export const rewardsOf = (rounds: readonly RoundResult[]): string => rounds.map(({ tasks }) => meanReward(tasks).toFixed(2)).join(' ');
+
+const finalTasks = ({ rounds }: Curve): TaskResult[] => rounds.slice(-Math.ceil(rounds.length / 3)).flatMap(({ tasks }) => tasks);
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const mean = (values: readonly number[]): number => sum(values) / values.length;
+const meanReward = (tasks: readonly TaskResult[]): number => mean(tasks.map(({ reward }) => reward));

@@ -25,10 +25,8 @@ rounds, clock = [], {}
 def reward(prompts, completions, index, **_):
     """Called once a round, with all of its samples."""
     scores = [tasks.score(task, completion[0]["content"]) for task, completion in zip(index, completions)]
-    by_kind = {}
-    for task, score in zip(index, scores):
-        by_kind.setdefault(tasks.task(task)["kind"], []).append(score)
-    rounds.append({"reward": sum(scores) / len(scores), "byKind": {kind: sum(xs) / len(xs) for kind, xs in by_kind.items()}, "samples": len(scores)})
+    group = plan["group"]  # the samples of a task come one after the other
+    rounds.append({"tasks": [{"kind": tasks.task(index[i])["kind"], "reward": sum(scores[i : i + group]) / group} for i in range(0, len(scores), group)]})
     return scores
 
 
