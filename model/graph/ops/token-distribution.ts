@@ -36,10 +36,7 @@ const tokenDistributionOp: Op<Inputs, Outputs> = {
       previous = outputs;
       return outputs;
     });
-    const joined = (output: number, whole: Value): Value => {
-      const [first = whole, ...rest] = parts.flatMap((outputs) => outputs[output] ?? []);
-      return joinParts([first, ...rest], 0, whole);
-    };
+    const joined = (output: 0 | 1 | 2 | 3, whole: Value): Value => joinParts(parts.map((outputs) => outputs[output]), 0, whole);
     return [joined(0, inverseTemperature), joined(1, inverseTemperature), joined(2, x), joined(3, x)];
   },
   // With z = W x/temperature: d logprob/dz = onehot(target) − p and dH/dz = −p·(log p + H), of which only two sums over the vocabulary are needed for x.
