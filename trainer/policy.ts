@@ -1,5 +1,5 @@
 /** The policy under training, as it is in memory: its parameters (through a learner), its optimizer, and which version they are. */
-import { existsSync, copyFileSync, readdirSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TrainerConfig } from '../config/schema.ts';
 import { type Adapter, adapterTensors, createAdapter, type LoraConfig, peftName, readAdapter, writeAdapter } from '../model/adapter.ts';
@@ -177,6 +177,10 @@ function fullFormat(model: TrainableModel): PolicyFormat {
       const unchanged = readdirSync(model.path, { withFileTypes: true }).map(({ name }) => name).filter((name) => /\.(json|jinja|txt|model)$/.test(name) && !name.endsWith('.index.json'));
       for (const name of unchanged) copyFileSync(join(model.path, name), join(directory, name));
       writeSafetensors(join(directory, weightsFile.full), parameters, { metadata: { format: 'pt' } });
+      // vLLM loads every .safetensors file beside the configuration that no index rules out: also the optimizer's.
+      const bytes = [...parameters.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+      const index = { metadata: { total_size: bytes }, weight_map: Object.fromEntries([...parameters.keys()].map((name) => [name, weightsFile.full])) };
+      writeFileSync(join(directory, `${weightsFile.full}.index.json`), `${JSON.stringify(index, null, 2)}\n`);
     },
   };
 }

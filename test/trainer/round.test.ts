@@ -208,6 +208,9 @@ await test('full parameters: the published directory is a Hugging Face model tha
   assert.equal((await trainOnce(world, policy, config, 0)).state, 'promoted');
   const directory = join(world.db.dataDir, 'policies/1');
   for (const name of ['config.json', 'model.safetensors', 'optimizer.safetensors', 'policy.json']) assert.ok(existsSync(join(directory, name)), name);
+  // Servers read every .safetensors file that no index rules out, the optimizer's too.
+  const index = JSON.parse(readFileSync(join(directory, 'model.safetensors.index.json'), 'utf8')) as { weight_map: Record<string, string> };
+  assert.deepEqual(index.weight_map, Object.fromEntries([...policy.learner.parameters.keys()].map((name) => [name, 'model.safetensors'])));
   const after = await distribution(policy.learner, [1, 2, 3]);
   const reopened = await world.policy(config);
   reopened.load(policyVersion(world.db, 1), 1);
