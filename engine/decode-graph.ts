@@ -10,7 +10,6 @@ import { lastPart, linearModules, type LinearModules } from '../model/lora-targe
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
 import type { KvShape } from './kv.ts';
-import { withStop } from './no-copy.ts';
 
 /** Names of the graph's inputs and outputs; those of the cache count from 0 in the order of `KvCache.buffers`. */
 export const names = {
@@ -72,7 +71,7 @@ export function decodeGraph(config: ModelConfig, blob: WeightBlob, targets: read
   const architecture = architectures[config.architecture];
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
   graph.output(names.logits, gemm(architecture.output(forward, gather(hidden, wanted)), forward.weight(architecture.headWeight(config)), { transB: true }));
-  return withStop(encodeModel(graph), names.lastPosition);
+  return encodeModel(graph);
 }
 
 interface Step {

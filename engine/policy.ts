@@ -5,7 +5,8 @@ import { openWeightBlob, type WeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart } from '../model/lora-targets.ts';
 import { openWeights, type ModelNumbers } from '../model/open.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
-import { adapterFeeds, Runner, type AdapterMatrices, type RunInput, type Tensors } from './runner.ts';
+import { adapterFeeds, Runner, type AdapterMatrices, type RunInput } from './runner.ts';
+import { openRuntime, type Runtime } from './session/session.ts';
 
 /** One version, ready to run. */
 export interface Policy {
@@ -25,17 +26,20 @@ export class PolicyLoader {
   readonly #options: PolicyOptions;
   readonly #base: ModelNumbers;
   readonly #blob: WeightBlob;
+  readonly #runtime: Runtime;
   readonly #runners: Runner[] = [];
 
-  private constructor(options: PolicyOptions, base: ModelNumbers, blob: WeightBlob) {
+  private constructor(options: PolicyOptions, base: ModelNumbers, blob: WeightBlob, runtime: Runtime) {
     this.#options = options;
     this.#base = base;
     this.#blob = blob;
+    this.#runtime = runtime;
   }
 
-  static async open(model: string, options: PolicyOptions): Promise<PolicyLoader> {
+  /** @param runtime another than the best there is, for tests */
+  static async open(model: string, options: PolicyOptions, runtime?: Runtime): Promise<PolicyLoader> {
     const base = await openWeights(model);
-    return new PolicyLoader(options, base, await openWeightBlob(options.cacheDir, base.fingerprint, base.weights));
+    return new PolicyLoader(options, base, await openWeightBlob(options.cacheDir, base.fingerprint, base.weights), runtime ?? await openRuntime());
   }
 
   get config(): ModelNumbers['config'] {
@@ -64,7 +68,7 @@ export class PolicyLoader {
     try {
       if (!hasSameShape(config, this.config)) throw new EngineError('engine_failed', `Policy version ${version} in ${directory} is not of the base model's shape.`);
       const blob = await openWeightBlob(cacheDir, `policy-${version}-${fingerprint}`, weights);
-      const runner = await Runner.open({ config, blob, targets: [], maxContext, threads });
+      const runner = await Runner.open({ runtime: this.#runtime, config, blob, targets: [], maxContext, threads });
       // The session holds its weights, mapped or copied: nothing of them has to stay in the cache for the next version to pile up on.
       await rm(blob.directory, { recursive: true });
       return { version, run: (input) => runner.run(input, {}), release: () => { void runner.release(); } };
@@ -78,14 +82,14 @@ export class PolicyLoader {
     const found = this.#runners.find((runner) => targets.every((target) => runner.targets.includes(target)));
     if (found) return found;
     const { maxContext, threads } = this.#options;
-    const runner = await Runner.open({ config: this.config, blob: this.#blob, targets: targets.toSorted(), maxContext, threads });
+    const runner = await Runner.open({ runtime: this.#runtime, config: this.config, blob: this.#blob, targets: targets.toSorted(), maxContext, threads });
     this.#runners.push(runner);
     return runner;
   }
 }
 
 function sharedPolicy(version: number, runner: Runner, matrices: AdapterMatrices): Policy {
-  const feeds: Tensors = adapterFeeds(runner.config, runner.targets, matrices);
+  const feeds = adapterFeeds(runner.config, runner.targets, matrices);
   return { version, run: (input) => runner.run(input, feeds), release: () => {} };
 }
 
