@@ -1,10 +1,12 @@
 /** Continuous batching: asks the scheduler what is next and does it, one action at a time. Owns every request and every row. */
 import type { EngineOptions, EngineStats, GenerateRequest } from './engine.ts';
-import type { Job, Lane, Row } from './lane.ts';
+import { GrammarError, type Constraint, type Constraints } from './grammar/constraint.ts';
+import { newRow, type Job, type Lane, type Row } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { KvShape } from './kv.ts';
-import { countGenerated, seenAtStart } from './penalties.ts';
+import { countGenerated } from './penalties.ts';
 import type { Policy } from './policy.ts';
+import { PrefixCache } from './prefix-cache.ts';
 import type { Failure, RequestEvent } from './protocol.ts';
 import type { RunInput } from './runner.ts';
 import { uniform } from './random.ts';
@@ -16,6 +18,8 @@ export interface BatcherParts {
   readonly shape: KvShape;
   readonly limits: Limits;
   readonly swap: EngineOptions['swap'];
+  /** Memory for what later requests may reuse. */
+  readonly prefixCacheBytes: number;
   /** A seed for each request that brings none. */
   readonly drawSeed: () => number;
   /** Milliseconds, on the clock of `submittedMs`. */
@@ -32,17 +36,21 @@ interface Waiting {
 export class Batcher {
   readonly #parts: BatcherParts;
   readonly #lanes: Lanes;
+  readonly #prefixes: PrefixCache;
   #waiting: Waiting[] = [];
   /** Jobs with choices that have no row yet, oldest first. */
   #unstarted: Job[] = [];
   #round: Round = FRESH_ROUND;
+  #constraints: Constraints | null = null;
   #promptTokens = 0;
+  #reusedTokens = 0;
   #completionTokens = 0;
   #decodeSteps = 0;
 
   constructor(parts: BatcherParts) {
     this.#parts = parts;
     this.#lanes = new Lanes(parts.base, { shape: parts.shape, maxContext: parts.limits.maxContext, swap: parts.swap });
+    this.#prefixes = new PrefixCache(parts.shape, parts.prefixCacheBytes);
   }
 
   submit(id: number, request: GenerateRequest, submittedMs: number): void {
@@ -57,7 +65,7 @@ export class Batcher {
     this.#unstarted = this.#unstarted.filter((job) => job.id !== id);
     for (const lane of this.#lanes) {
       if (lane.reading?.job.id === id) lane.stopReading();
-      for (let slot = lane.rows.length - 1; slot >= 0; slot--) if (lane.rows[slot]?.job.id === id) lane.remove(slot);
+      for (let slot = lane.rows.length - 1; slot >= 0; slot--) if (lane.rows[slot]?.job.id === id) this.#leave(lane, slot);
     }
     this.#release();
   }
@@ -65,6 +73,11 @@ export class Batcher {
   /** @throws EngineError `engine_failed` when it is loaded already */
   addPolicy(policy: Policy): void {
     this.#lanes.add(policy);
+  }
+
+  /** The grammar thread that requests with a grammar are held by from now on. */
+  holdTo(constraints: Constraints): void {
+    this.#constraints = constraints;
   }
 
   /** Whether a version is loaded; one that was about to be freed is kept after all. */
@@ -92,7 +105,9 @@ export class Batcher {
       currentVersion: this.#lanes.current.policy.version,
       loadedVersions: this.#lanes.versions,
       kvBytes: lanes.reduce((sum, lane) => sum + lane.cache.bytes, 0),
+      prefixBytes: this.#prefixes.bytes,
       promptTokens: this.#promptTokens,
+      reusedTokens: this.#reusedTokens,
       completionTokens: this.#completionTokens,
       decodeSteps: this.#decodeSteps,
     };
@@ -130,10 +145,21 @@ export class Batcher {
     const job: Job = {
       id, request, seed: request.sampling.seed ?? drawSeed(),
       tokenLimit: tokenLimit(request.promptTokenIds.length, request.maxTokens, limits),
-      unstarted: request.n, open: request.n, prompt: null,
+      unstarted: request.n, open: request.n, read: 0, isReusable: true, prompt: null,
     };
     emit(id, { type: 'started', queueMs: now() - next.submittedMs });
-    this.#withMemory(job, () => { lane.read(job); });
+    this.#withMemory(job, () => { this.#read(lane, job); });
+  }
+
+  /** Begins with a prompt behind what is known of it; where that is all of it, the first choice begins. */
+  #read(lane: Lane, job: Job): void {
+    const { promptTokenIds, sampling } = job.request;
+    const known = this.#prefixes.find(lane.policy.version, promptTokenIds, sampling.seed !== null);
+    lane.read(job, { length: known.length, load: (cache, slot) => { this.#prefixes.load(known, cache, slot); } });
+    job.read = known.read === known.length ? promptTokenIds.length : known.read;
+    this.#reusedTokens += known.length;
+    this.#round = { ...this.#round, prefilled: this.#round.prefilled + Math.ceil(known.length / COPIES_PER_READ) };
+    if (known.logits) this.#finishReading(lane, job, known.logits);
   }
 
   /** Reads a piece of the prompt; after its last piece the first choice begins. */
@@ -149,7 +175,13 @@ export class Batcher {
     this.#promptTokens += to - from;
     this.#round = { ...this.#round, prefilled: this.#round.prefilled + to - from };
     if (to < job.request.promptTokenIds.length) return;
-    job.prompt = { logits: logits.slice(), version: lane.policy.version };
+    const last = logits.slice();
+    this.#store(lane, lane.rows.length, job, job.request.promptTokenIds, last);
+    this.#finishReading(lane, job, last);
+  }
+
+  #finishReading(lane: Lane, job: Job, logits: Float32Array): void {
+    job.prompt = { logits, version: lane.policy.version };
     lane.finishReading(newRow(job));
     this.#unstarted.push(job);
     this.#begin(lane, lane.rows.length - 1);
@@ -176,7 +208,7 @@ export class Batcher {
     const { rows, cache, policy } = lane;
     if (rows.length === 0) return;
     const logits = await this.#run(lane, rows.map(({ job }) => job), {
-      tokenIds: Int32Array.from(rows, (row) => row.lastToken), batch: rows.length,
+      tokenIds: Int32Array.from(rows, (row) => row.sampled.at(-1) ?? 0), batch: rows.length,
       pasts: Int32Array.from(rows, (row) => row.length), cache, slot: 0,
     });
     if (!logits) return;
@@ -206,18 +238,42 @@ export class Batcher {
   #begin(lane: Lane, slot: number): void {
     const row = lane.rows[slot];
     const prompt = row?.job.prompt;
+    if (row) row.constraint = this.#constraintOf(row.job);
     if (row && prompt && this.#sample(row, prompt.logits, prompt.version)) this.#endRow(lane, slot);
+  }
+
+  #constraintOf({ request: { grammar, stopTokenIds } }: Job): Constraint | null {
+    if (grammar === undefined) return null;
+    if (this.#constraints === null) throw new Error('A request with a grammar came before its thread did.');
+    return this.#constraints.begin(grammar, stopTokenIds);
   }
 
   /** A row that ended goes on as the next choice of its request, from the prompt that it holds already, or leaves. */
   #endRow(lane: Lane, slot: number): void {
     const { job } = lane.rows[slot] ?? {};
     if (job && job.unstarted > 0) {
+      this.#keep(lane, slot);
       lane.rows[slot] = newRow(job);
       this.#begin(lane, slot);
     } else {
-      lane.remove(slot);
+      this.#leave(lane, slot);
     }
+  }
+
+  #leave(lane: Lane, slot: number): void {
+    lane.rows[slot]?.constraint?.end();
+    this.#keep(lane, slot);
+    lane.remove(slot);
+  }
+
+  /** Keeps the text of a row that ends: what comes next may go on from it. */
+  #keep(lane: Lane, slot: number): void {
+    const row = lane.rows[slot];
+    if (row) this.#store(lane, slot, row.job, Int32Array.of(...row.job.request.promptTokenIds, ...row.sampled).subarray(0, row.length), null);
+  }
+
+  #store(lane: Lane, row: number, { read, isReusable }: Job, tokenIds: Int32Array, logits: Float32Array | null): void {
+    if (isReusable) this.#prefixes.store({ version: lane.policy.version, tokenIds, cache: lane.cache, row, read, logits });
   }
 
   /** Samples and reports one token. True: the choice has ended. */
@@ -227,19 +283,22 @@ export class Batcher {
     const { emit } = this.#parts;
     let token;
     try {
-      token = sample(logits, sampling, uniform(job.seed, choice, row.sampled), topLogprobs, row.seen);
+      token = sample(logits, sampling, uniform(job.seed, choice, row.sampled.length), topLogprobs, row.seen, row.constraint?.mask() ?? null);
     } catch (error) {
-      if (!(error instanceof NoDistributionError)) throw error;
+      if (!(error instanceof NoDistributionError || error instanceof GrammarError)) throw error;
       this.#fail(job, { code: 'engine_failed', message: `Version ${version}: ${error.message}.` });
       return false;
     }
-    row.lastToken = token.id;
     if (row.seen) countGenerated(row.seen, token.id);
-    row.sampled++;
+    row.sampled.push(token.id);
     this.#completionTokens++;
     emit(job.id, { type: 'token', choice, token: { ...token, version } });
-    const reason = stopTokenIds.includes(token.id) ? 'stop' : row.sampled >= job.tokenLimit ? 'length' : null;
-    if (!reason) return false;
+    const reason = stopTokenIds.includes(token.id) ? 'stop' : row.sampled.length >= job.tokenLimit ? 'length' : null;
+    if (!reason) {
+      row.constraint?.accept(token.id);
+      return false;
+    }
+    row.constraint?.end();
     emit(job.id, { type: 'finished', choice, reason });
     if (--job.open === 0) emit(job.id, { type: 'done' });
     return true;
@@ -267,6 +326,7 @@ export class Batcher {
   }
 
   #fail(job: Job, error: Failure): void {
+    job.isReusable = false;
     this.abort(job.id);
     this.#parts.emit(job.id, { type: 'failed', error });
   }
@@ -277,15 +337,12 @@ export class Batcher {
   }
 
   #release(): void {
-    this.#lanes.release((version) => this.#waiting.some(({ request }) => request.version === version));
+    const freed = this.#lanes.release((version) => this.#waiting.some(({ request }) => request.version === version));
+    for (const version of freed) this.#prefixes.drop(version);
   }
 }
 
-const outOfMemory: Failure = { code: 'out_of_memory', message: 'There is no memory for the keys and values of this request. Lower maxContext or maxRows, or send shorter prompts.' };
+/** Copying what is known of so many tokens takes less time than reading one. */
+const COPIES_PER_READ = 32;
 
-function newRow(job: Job): Row {
-  const choice = job.request.n - job.unstarted;
-  job.unstarted--;
-  const { promptTokenIds, sampling } = job.request;
-  return { job, choice, length: promptTokenIds.length, sampled: 0, lastToken: -1, seen: seenAtStart(promptTokenIds, sampling) };
-}
+const outOfMemory: Failure = { code: 'out_of_memory', message: 'There is no memory for the keys and values of this request. Lower maxContext or maxRows, or send shorter prompts.' };

@@ -1,4 +1,5 @@
 /** The embedded engine as the proxy sees it. Speaks token ids only. */
+import type { Grammar } from '../model/grammar.ts';
 import type { Penalties } from './penalties.ts';
 
 /** How an engine is started (`startEngine` in client.ts). */
@@ -15,6 +16,8 @@ export interface EngineOptions {
   readonly maxQueue: number;
   /** Threads of one decode step; 0: as many as there are cores, or one for a small model. */
   readonly threads: number;
+  /** Memory for keys and values that later requests may reuse, in bytes; 0: none is kept. */
+  readonly prefixCacheBytes: number;
   /** What a running request does when the current policy changes. A request pinned to a version always stays on it. */
   readonly swap: 'finish' | 'cross';
   /**
@@ -22,6 +25,8 @@ export interface EngineOptions {
    * which makes running streams pause. Default: none are expected, which spares the base model the empty products.
    */
   readonly adapterTargets?: readonly string[];
+  /** Special tokens that a grammar takes for the text they are written as (`<tool_call>`). Default: none. */
+  readonly spokenSpecials?: readonly string[];
   /** Seeds requests that bring no seed of their own; without it they draw one at random. */
   readonly seed?: number;
 }
@@ -35,6 +40,8 @@ export interface SamplingOptions extends Penalties {
   readonly topK: number;
   /** 0 is off. */
   readonly minP: number;
+  /** Added to the logits of these tokens. */
+  readonly logitBias?: readonly (readonly [tokenId: number, bias: number])[];
   /** Null: the engine draws one. The same seed gives the same tokens, whatever else is in the batch. */
   readonly seed: number | null;
 }
@@ -50,6 +57,8 @@ export interface GenerateRequest {
   readonly sampling: SamplingOptions;
   /** How many alternatives to report per token (0 to 20). */
   readonly topLogprobs: number;
+  /** What every choice must be; its mask is part of the distribution that is sampled from. */
+  readonly grammar?: Grammar;
   /** A policy version to serve from; null is the current one. */
   readonly version: number | null;
 }
@@ -57,7 +66,7 @@ export interface GenerateRequest {
 export interface SampledToken {
   readonly id: number;
   /**
-   * Natural log-prob under the distribution it was sampled from (after penalties, temperature, min-p, top-k, top-p). Greedy sampling
+   * Natural log-prob under the distribution it was sampled from (after a grammar's mask, logit bias, penalties, temperature, min-p, top-k, top-p). Greedy sampling
    * (temperature 0) has a point mass: the log-prob reported is then the raw one.
    */
   readonly logprob: number;
@@ -89,14 +98,20 @@ export interface EngineStats {
   readonly waiting: number;
   readonly currentVersion: number;
   readonly loadedVersions: readonly number[];
+  /** Keys and values of running requests. */
   readonly kvBytes: number;
+  /** Of texts that later requests may go on from. */
+  readonly prefixBytes: number;
+  /** Prompt tokens that were read. */
   readonly promptTokens: number;
+  /** Prompt tokens that did not have to be read, because they were known. */
+  readonly reusedTokens: number;
   readonly completionTokens: number;
   readonly decodeSteps: number;
 }
 
 /**
- * Errors: `EngineError` with code `context_length_exceeded`, `queue_full`, `unknown_version`, `out_of_memory`,
+ * Errors: `EngineError` with code `context_length_exceeded`, `queue_full`, `unknown_version`, `invalid_grammar`, `out_of_memory`,
  * `engine_failed`. Aborting the signal ends the iteration with the signal's reason and frees the row within one decode step.
  */
 export interface Engine {
@@ -116,7 +131,7 @@ export interface Engine {
 }
 
 export class EngineError extends Error {
-  readonly code: 'context_length_exceeded' | 'queue_full' | 'unknown_version' | 'out_of_memory' | 'engine_failed';
+  readonly code: 'context_length_exceeded' | 'queue_full' | 'unknown_version' | 'invalid_grammar' | 'out_of_memory' | 'engine_failed';
   constructor(code: EngineError['code'], message: string) {
     super(message);
     this.name = 'EngineError';

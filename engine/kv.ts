@@ -73,12 +73,23 @@ export class KvCache {
 
 /** Copies the first `length` positions of a row, within one cache or between two. */
 export function copyRow(from: KvCache, fromRow: number, to: KvCache, toRow: number, length: number): void {
-  const { kvHeads, headDim } = from.shape;
-  from.buffers.forEach((source, index) => {
-    const target = to.buffers[index] ?? source;
+  copyPositions({ cache: from, row: fromRow, position: 0 }, { cache: to, row: toRow, position: 0 }, length);
+}
+
+export interface KvPlace {
+  readonly cache: KvCache;
+  readonly row: number;
+  readonly position: number;
+}
+
+/** Copies `length` positions from one place on to another. */
+export function copyPositions(from: KvPlace, to: KvPlace, length: number): void {
+  const { kvHeads, headDim } = from.cache.shape;
+  from.cache.buffers.forEach((source, index) => {
+    const target = to.cache.buffers[index] ?? source;
     for (let head = 0; head < kvHeads; head++) {
-      const at = (fromRow * kvHeads + head) * from.positions * headDim;
-      target.set(source.subarray(at, at + length * headDim), (toRow * kvHeads + head) * to.positions * headDim);
+      const at = ((from.row * kvHeads + head) * from.cache.positions + from.position) * headDim;
+      target.set(source.subarray(at, at + length * headDim), ((to.row * kvHeads + head) * to.cache.positions + to.position) * headDim);
     }
   });
 }

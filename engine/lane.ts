@@ -3,8 +3,9 @@
  * the prompt being read, if it is this lane's, is slot n.
  */
 import type { GenerateRequest } from './engine.ts';
+import type { Constraint } from './grammar/constraint.ts';
 import { copyRow, KvCache, type KvShape } from './kv.ts';
-import type { Seen } from './penalties.ts';
+import { seenAtStart, type Seen } from './penalties.ts';
 import type { Policy } from './policy.ts';
 
 /** A request that left the queue. */
@@ -18,6 +19,10 @@ export interface Job {
   unstarted: number;
   /** Choices that have not ended. */
   open: number;
+  /** Leading tokens of the prompt that were read, and not taken over as they were generated: the rest of it follows from them. */
+  read: number;
+  /** Whether others may go on from its keys and values: not where one version computed some of them and another the rest. */
+  isReusable: boolean;
   /** Logits after the prompt and the version that computed them: every choice's first token is drawn from them. */
   prompt: { readonly logits: Float32Array; readonly version: number } | null;
 }
@@ -28,11 +33,12 @@ export interface Row {
   readonly choice: number;
   /** Positions in the cache. */
   length: number;
-  /** Tokens sampled so far; the last of them is not in the cache yet. */
-  sampled: number;
-  lastToken: number;
+  /** What was sampled so far; the last of it is not in the cache yet. */
+  readonly sampled: number[];
   /** What its penalties speak of; null where there are none. */
   readonly seen: Seen | null;
+  /** What holds it to its request's grammar; null where there is none. */
+  constraint: Constraint | null;
 }
 
 export interface Reading {
@@ -58,15 +64,20 @@ export class Lane {
     return this.rows.length === 0 && this.reading === null;
   }
 
+  get jobs(): Set<Job> {
+    return new Set([...this.rows, ...(this.reading ? [this.reading] : [])].map(({ job }) => job));
+  }
+
   /** Room for every slot, one more row and `positions`. @throws RangeError when there is no memory */
   reserve(slots: number, positions: number): void {
     this.cache.reserve(slots, positions, this.#lengths());
   }
 
-  /** Begins with a prompt in the slot after the rows. @throws RangeError */
-  read(job: Job): void {
+  /** Begins with a prompt in the slot after the rows; what is known of it is there at once. @throws RangeError */
+  read(job: Job, known: { readonly length: number; load(cache: KvCache, slot: number): void }): void {
     this.reserve(this.rows.length + 1, job.request.promptTokenIds.length + 1);
-    this.reading = { job, done: 0 };
+    known.load(this.cache, this.rows.length);
+    this.reading = { job, done: known.length };
   }
 
   /** The prompt that was read becomes a row where it lies. */
@@ -108,6 +119,7 @@ export class Lane {
    * @throws RangeError
    */
   takeFrom(other: Lane, moves: (job: Job) => boolean): void {
+    for (const job of other.jobs) if (moves(job)) job.isReusable = false;
     const all = other.rows.every(({ job }) => moves(job)) && (other.reading === null || moves(other.reading.job));
     if (all && this.isEmpty) {
       [this.cache, other.cache] = [other.cache, this.cache];
@@ -138,4 +150,12 @@ export class Lane {
     const lengths = this.rows.map(({ length }) => length);
     return this.reading ? [...lengths, this.reading.done] : lengths;
   }
+}
+
+/** The job's next choice. */
+export function newRow(job: Job): Row {
+  const choice = job.request.n - job.unstarted;
+  job.unstarted--;
+  const { promptTokenIds, sampling } = job.request;
+  return { job, choice, length: promptTokenIds.length, sampled: [], seen: seenAtStart(promptTokenIds, sampling), constraint: null };
 }

@@ -86,12 +86,15 @@ export class Lanes implements Iterable<Lane> {
     lane.isRetiring = lane !== this.#base;
   }
 
-  /** Frees retired versions that nothing refers to any more. */
-  release(isAwaited: (version: number) => boolean): void {
+  /** Frees retired versions that nothing refers to any more. @returns which */
+  release(isAwaited: (version: number) => boolean): number[] {
+    const freed: number[] = [];
     for (const [version, lane] of this.#lanes) {
       if (!lane.isRetiring || lane === this.#current || !lane.isEmpty || isAwaited(version)) continue;
       this.#lanes.delete(version);
       lane.policy.release();
+      freed.push(version);
     }
+    return freed;
   }
 }

@@ -13,7 +13,7 @@ export interface Limits {
   readonly maxQueue: number;
   /** Longest prompt + completion, in tokens. */
   readonly maxContext: number;
-  /** Tokens of a prompt that are read in one run. */
+  /** Most tokens of a prompt that are read in one run. */
   readonly chunk: number;
   /** No further chunk is begun in a round once so many prompt tokens have been read in it. */
   readonly prefillBudget: number;
@@ -55,8 +55,7 @@ export function nextAction(state: SchedulerState, limits: Limits): Action {
   if (first && isRowFree) return { type: 'start', id: first.id };
   if (round.prefilled < limits.prefillBudget && round.decoded.length === 0) {
     if (prefilling) {
-      const to = Math.min(prefilling.done + limits.chunk, prefilling.length);
-      return { type: 'prefill', id: prefilling.id, from: prefilling.done, to };
+      return { type: 'prefill', id: prefilling.id, from: prefilling.done, to: prefilling.done + pieceOf(prefilling.length - prefilling.done, limits.chunk) };
     }
     const next = waiting[0];
     if (next && isRowFree) return { type: 'admit', id: next.id };
@@ -72,6 +71,15 @@ export function rowsInUse({ prefilling, lanes }: Pick<SchedulerState, 'prefillin
 }
 
 export type Refusal = { readonly code: 'queue_full' | 'context_length_exceeded' | 'engine_failed'; readonly message: string };
+
+/**
+ * How many tokens to read next. The attention kernel takes 16 at a time, and computes one that is left over otherwise, with other last bits. So no
+ * piece leaves one over, nor one for the piece after it: then a prompt's keys and values are the same however it is cut.
+ */
+function pieceOf(left: number, chunk: number): number {
+  for (let size = Math.min(left, chunk); size > 1; size--) if (size % 16 !== 1 && left - size !== 1) return size;
+  return Math.min(left, chunk);
+}
 
 /** Why a request can't be taken in, or null. A prompt must leave room for one token. */
 export function refusal(promptTokens: number, waiting: number, limits: Limits): Refusal | null {

@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Batcher } from './batcher.ts';
 import { cacheShape } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
+import { Constraints } from './grammar/constraint.ts';
 import { PolicyLoader, type Policy } from './policy.ts';
 import { sharedNow, type Call, type Failure, type FromEngine, type RequestEvent, type ThreadData, type ToEngine } from './protocol.ts';
 import { uniform } from './random.ts';
@@ -49,6 +50,7 @@ async function serve(): Promise<void> {
     shape: cacheShape(loader.config),
     limits: { maxRows: options.maxRows, maxQueue: options.maxQueue, maxContext, chunk: PREFILL_CHUNK, prefillBudget: PREFILL_BUDGET },
     swap: options.swap,
+    prefixCacheBytes: options.prefixCacheBytes,
     drawSeed: seedSource(options),
     now: sharedNow,
     emit: (id, event) => { outbox.push({ id, event }); },
@@ -61,6 +63,7 @@ async function serve(): Promise<void> {
         case 'close': return;
         case 'generate': batcher.submit(message.id, message.request, message.submittedMs); break;
         case 'abort': batcher.abort(message.id); break;
+        case 'grammars': batcher.holdTo(new Constraints(message.port, loader.config.vocabSize)); break;
         case 'call': {
           const { id, call } = message;
           if (call.method === 'loadPolicy' && !batcher.keep(call.files.version)) loading = loading.then(() => load(id, call.files, loader));

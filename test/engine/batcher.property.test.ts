@@ -23,7 +23,7 @@ const anyRequest = record({
 
 await test('whatever comes, goes and is aborted around it, a request gets what it gets alone', async () => {
   await using alone = await Stepping.start();
-  await using busy = await Stepping.start({ limits: { ...LIMITS, maxRows: 3, chunk: 4, prefillBudget: 4 } });
+  await using busy = await Stepping.start({ limits: { ...LIMITS, maxRows: 3, chunk: 4, prefillBudget: 4 }, prefixCacheBytes: 60_000 });
   for (const s of [alone, busy]) await s.load(1, join(modelDirectory, 'lora'));
   await check(asyncProperty(array(anyRequest, { minLength: 1, maxLength: 8 }), async (plans) => {
     const entries = plans.map((plan, seed) => {
@@ -51,6 +51,7 @@ await test('whatever comes, goes and is aborted around it, a request gets what i
       for (const [index, choice] of (outcome?.choices ?? []).entries()) {
         const expected = idsOf(reference.choices[index]);
         assert.deepEqual(idsOf(choice), isAborted ? expected.slice(0, choice.tokens.length) : expected);
+        for (const [at, { logprob }] of choice.tokens.entries()) assert.ok(Math.abs(logprob - (reference.choices[index]?.tokens[at]?.logprob ?? NaN)) < 1e-5);
       }
     }
   }), { numRuns: 40 });

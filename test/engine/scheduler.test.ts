@@ -10,6 +10,7 @@ const table: [string, Partial<SchedulerState>, Action][] = [
   ['nothing to do', {}, { type: 'idle' }],
   ['a waiting request gets a free row', { waiting: [{ id: 4 }, { id: 5 }] }, { type: 'admit', id: 4 }],
   ['one prompt at a time, in chunks', { waiting: [{ id: 5 }], prefilling: { id: 4, done: 8, length: 20 } }, { type: 'prefill', id: 4, from: 8, to: 16 }],
+  ['a last token is not left alone', { prefilling: { id: 4, done: 8, length: 17 } }, { type: 'prefill', id: 4, from: 8, to: 15 }],
   ['the last chunk is what is left', { prefilling: { id: 4, done: 16, length: 20 } }, { type: 'prefill', id: 4, from: 16, to: 20 }],
   ['no row is free: decode', { waiting: [{ id: 4 }], lanes: [{ version: 0, rows: 2 }] }, { type: 'decode', version: 0 }],
   ['past the budget streams come first', { prefilling: { id: 4, done: 16, length: 40 }, lanes: [{ version: 0, rows: 1 }], round: { prefilled: 16, decoded: [] } }, { type: 'decode', version: 0 }],

@@ -38,7 +38,7 @@ export class Stepping implements AsyncDisposable {
     const loader = await PolicyLoader.open(modelDirectory, { cacheDir: join(directory, 'cache'), maxContext: limits.maxContext, threads: 1, ...policies });
     const outcomes = new Map<number, Outcome>();
     const batcher = new Batcher({
-      base: await loader.base(), shape: cacheShape(loader.config), limits, swap: 'finish', drawSeed: () => 1, now: () => 0,
+      base: await loader.base(), shape: cacheShape(loader.config), limits, swap: 'finish', prefixCacheBytes: 0, drawSeed: () => 1, now: () => 0,
       emit: (id, event) => { note(outcomes.get(id), event); }, ...parts,
     });
     return new Stepping(batcher, loader, directory, outcomes);

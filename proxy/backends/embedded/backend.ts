@@ -94,10 +94,10 @@ export class EmbeddedBackend implements PolicyBackend {
   }
 
   async stats(): Promise<Readonly<Record<string, number>>> {
-    const { running, waiting, kvBytes, promptTokens, completionTokens, decodeSteps, loadedVersions } = await this.#parts.engine.stats();
+    const { running, waiting, kvBytes, prefixBytes, promptTokens, reusedTokens, completionTokens, decodeSteps, loadedVersions } = await this.#parts.engine.stats();
     return {
-      rows_running: running, requests_waiting: waiting, versions_loaded: loadedVersions.length, kv_bytes: kvBytes,
-      prompt_tokens: promptTokens, completion_tokens: completionTokens, decode_steps: decodeSteps,
+      rows_running: running, requests_waiting: waiting, versions_loaded: loadedVersions.length, kv_bytes: kvBytes, prefix_cache_bytes: prefixBytes,
+      prompt_tokens: promptTokens, prompt_tokens_reused: reusedTokens, prefix_hit_rate: reusedTokens / Math.max(promptTokens + reusedTokens, 1), completion_tokens: completionTokens, decode_steps: decodeSteps,
     };
   }
 

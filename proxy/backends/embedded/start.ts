@@ -17,10 +17,10 @@ export async function startEmbedded(config: EmbeddedBackendConfig, needs: Engine
   const model = await openModel(source.model, { ...source, name: config.name });
   model.weights.close();
   const { tokenizer, chatTemplate } = model;
-  const { maxContext, maxRows, maxQueue, threads, swap } = config;
+  const { maxContext, maxRows, maxQueue, prefixCacheBytes, threads, swap } = config;
   const prompts = await PromptEncoder.start(source);
   try {
-    const engine = await startEngine({ ...needs, model: config.model, maxContext, maxRows, maxQueue, threads, swap });
+    const engine = await startEngine({ ...needs, model: config.model, maxContext, maxRows, maxQueue, prefixCacheBytes, threads, swap });
     return new EmbeddedBackend({
       engine,
       prompts,
