@@ -46,6 +46,8 @@ export function openApi() {
   const release = (slot: number) => at(slot, 'void', [POINTER]);
 
   return {
+    /** Held on to: koffi unloads a library that nothing refers to. */
+    library,
     createEnv: checked(3, 'int', TEXT, POINTER),
     createSession: checked(7, POINTER, PATH, POINTER, POINTER),
     run: checked(9, POINTER, POINTER, POINTER, POINTER, 'size_t', POINTER, 'size_t', POINTER),
