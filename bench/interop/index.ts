@@ -1,15 +1,15 @@
 /**
  * Whether policies are the same numbers elsewhere: adapters and full checkpoints trained here in transformers + peft and in vLLM (CPU), and PEFT's adapters here, on
  * small checkpoints of every architecture and on SmolLM2-135M. Needs a Python with torch, transformers, peft and vllm: `--python` or FULGURITE_PYTHON;
- * `--peers transformers` leaves vLLM out.
+ * `--peers transformers` leaves vLLM out. `--llama-cpp` names llama.cpp's source tree, whose converters and, by the package xllamacpp, whose LoRA are tried too.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { seededRandom } from '../../trainer/random.ts';
 import type { Benchmark } from '../benchmark.ts';
 import { exportPath } from '../hugging-face.ts';
-import { type Comparison, holds, largestDifference, lineOf } from './compare.ts';
+import { type Comparison, holds, largestDifference, largestLogprobDifference, lineOf } from './compare.ts';
 import { ourLogits, trainPolicy } from './ours.ts';
 import { openPeers, type PeerRun, type Peers, type Subject } from './peers.ts';
 
@@ -31,6 +31,7 @@ export const run: Benchmark = async (args, print) => {
       model: { type: 'string', default: process.env['FULGURITE_SMOLLM2'] ?? join(cache, 'smollm2', 'SmolLM2-135M-Instruct.Q4_1.gguf') },
       peers: { type: 'string', default: 'transformers,vllm' },
       subjects: { type: 'string' },
+      'llama-cpp': { type: 'string' },
     },
   });
   mkdirSync(join(cache, 'bench'), { recursive: true });
@@ -41,7 +42,10 @@ export const run: Benchmark = async (args, print) => {
     const made = await peers.make(existsSync(values.model) ? { smollm2: await exportPath(values.model, join(cache, 'bench')) } : {});
     const comparisons: Comparison[] = [];
     for (const subject of made.filter(({ name }) => values.subjects?.split(',').includes(name) ?? true)) {
-      for await (const comparison of compare(subject, peers, { work, tokenIds, withVllm: values.peers.includes('vllm') })) {
+      const { name } = subject;
+      for await (const comparison of compare(subject, peers, {
+        work, tokenIds, withVllm: values.peers.includes('vllm'), llamaCpp: values['llama-cpp'] && name === 'smollm2' ? { source: values['llama-cpp'], gguf: resolve(values.model) } : null,
+      })) {
         print(lineOf(comparison));
         comparisons.push(comparison);
       }
@@ -59,9 +63,11 @@ interface Setting {
   readonly work: string;
   readonly tokenIds: Int32Array;
   readonly withVllm: boolean;
+  /** Its converters need the tokenizer, which the small checkpoints do not have. */
+  readonly llamaCpp: { readonly source: string; readonly gguf: string } | null;
 }
 
-async function* compare({ name, base, adapters }: Subject, peers: Peers, { work, tokenIds, withVllm }: Setting): AsyncGenerator<Comparison> {
+async function* compare({ name, base, adapters }: Subject, peers: Peers, { work, tokenIds, withVllm, llamaCpp }: Setting): AsyncGenerator<Comparison> {
   const cacheDir = join(work, 'graphs');
   const against = (what: string, ours: Float32Array, theirs: Float32Array | undefined, limit = FLOAT32_LIMIT): Comparison =>
     ({ name: `${name}: ${what}`, difference: largestDifference(ours.subarray(0, theirs?.length ?? 0), theirs ?? ours), limit });
@@ -85,6 +91,10 @@ async function* compare({ name, base, adapters }: Subject, peers: Peers, { work,
   const inTransformers = await peers.transformers(runs);
   yield against('adapter trained here, in transformers + peft (float32)', ours, inTransformers[0]);
   if (oursFull) yield against('checkpoint trained here, in transformers (float32)', oursFull, inTransformers[1]);
+  if (llamaCpp) {
+    const likely = await peers.llamaCpp(llamaCpp.source, llamaCpp.gguf, { base, adapter: trained });
+    yield { name: `${name}: adapter trained here, in llama.cpp (float32)`, difference: largestLogprobDifference(ours, ours.length / tokenIds.length, likely), limit: FLOAT32_LIMIT };
+  }
   if (!withVllm) return;
   const inVllm = await peers.vllm(runs);
   yield against('adapter trained here, in vLLM (float32)', ours, inVllm[0]);
