@@ -1,6 +1,7 @@
 /** The engine from the main thread: starts the thread, hands requests over, hands events out. */
 import { Worker } from 'node:worker_threads';
 import { EngineError, type Engine, type EngineOptions, type EngineStats, type GenerateEvent, type GenerateRequest } from './engine.ts';
+import { GrammarThread } from './grammar/thread.ts';
 import { sharedNow, type Call, type Failure, type FromEngine, type ThreadData, type ToEngine } from './protocol.ts';
 import { Stream } from './stream.ts';
 
@@ -20,7 +21,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   let lastId = 0;
 
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-  const post = (message: ToEngine) => { worker.postMessage(message); };
+  const post = (message: ToEngine) => { worker.postMessage(message, message.type === 'grammars' ? [message.port] : []); };
+  const grammars = new GrammarThread({ model: options.model, spokenSpecials: options.spokenSpecials ?? [] }, (port) => { post({ type: 'grammars', port }); });
 
   const breakDown = (error: EngineError) => {
     failure ??= error;
@@ -56,6 +58,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
   async function* generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void, void> {
     signal.throwIfAborted();
+    if (request.grammar !== undefined) await grammars.prepare(request.grammar, signal);
     if (failure) throw failure;
     const id = ++lastId;
     const stream = new Stream<GenerateEvent>();
@@ -99,7 +102,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     },
     async close() {
       post({ type: 'close' });
-      await exited;
+      await Promise.all([exited, grammars.close()]);
     },
   };
 }

@@ -1,4 +1,5 @@
 /** What the main thread and the engine's thread say to each other. Structured-clone data only. */
+import type { MessagePort } from 'node:worker_threads';
 import type { EngineError, EngineOptions, EngineStats, GenerateEvent, GenerateRequest, PolicyFiles } from './engine.ts';
 
 export interface ThreadData {
@@ -10,6 +11,8 @@ export type ToEngine =
   | { readonly type: 'generate'; readonly id: number; readonly request: GenerateRequest; readonly submittedMs: number }
   | { readonly type: 'abort'; readonly id: number }
   | { readonly type: 'call'; readonly id: number; readonly call: Call }
+  /** The engine's end of a channel to a grammar thread that was started. */
+  | { readonly type: 'grammars'; readonly port: MessagePort }
   | { readonly type: 'close' };
 
 /** Requests with one answer each. */

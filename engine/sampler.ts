@@ -1,12 +1,14 @@
 /**
- * Logits → one token and its log-probs. Pure. The order is vLLM's (`vllm/v1/sample/sampler.py`): penalties, temperature, min-p, top-k,
- * top-p; then the inverse of the cumulative distribution.
+ * Logits → one token and its log-probs. Pure. The order is vLLM's (`vllm/v1/sample/sampler.py`): what a grammar allows, logit bias, penalties, temperature, min-p,
+ * top-k, top-p; then the inverse of the cumulative distribution.
  */
 import type { SampledToken, SamplingOptions } from './engine.ts';
-import { penalized, type Penalties, type Seen } from './penalties.ts';
+import { offered } from './offered.ts';
+import type { Penalties, Seen } from './penalties.ts';
 import { topIds } from './top.ts';
 
 export type Shaping = Pick<SamplingOptions, 'temperature' | 'topP' | 'topK' | 'minP'>;
+export type Sampling = Shaping & Penalties & Pick<SamplingOptions, 'logitBias'>;
 
 /** What may be sampled: token `ids[i]` (or i itself where `ids` is null) with probability `weights[i] / total`. */
 export interface Distribution {
@@ -17,8 +19,8 @@ export interface Distribution {
 
 /** A policy whose numbers are broken (it diverged in training): there is nothing to sample from. */
 export class NoDistributionError extends Error {
-  constructor() {
-    super('the policy produced logits that are not numbers: no token can be sampled');
+  constructor(message = 'the policy produced logits that are not numbers: no token can be sampled') {
+    super(message);
     this.name = 'NoDistributionError';
   }
 }
@@ -28,15 +30,17 @@ export class NoDistributionError extends Error {
  * @param u uniform in [0, 1)
  * @param topLogprobs how many of the most likely tokens to report
  * @param seen what the penalties speak of; null where there are none
+ * @param allowed the mask of a grammar (`Constraint.mask`); null where there is none
  * @throws NoDistributionError
  */
-export function sample(logits: Float32Array, options: Shaping & Penalties, u: number, topLogprobs: number, seen: Seen | null): Omit<SampledToken, 'version'> {
-  const offered = seen ? penalized(logits, options, seen) : logits;
+export function sample(logits: Float32Array, options: Sampling, u: number, topLogprobs: number, seen: Seen | null, allowed: Int32Array | null = null): Omit<SampledToken, 'version'> {
+  const open = offered(logits, options, seen, allowed);
   const likeliest = argmax(logits);
-  const best = seen ? argmax(offered) : likeliest;
+  const best = open === logits ? likeliest : argmax(open);
+  if (allowed !== null && open[best] === -Infinity) throw new NoDistributionError('the vocabulary has no token that continues the grammar');
   const rawMax = logits[likeliest] ?? 0;
-  const plain = seen === null && options.temperature === 1 && !isCut(options);
-  const shaped = options.temperature === 0 ? null : distribution(offered, options, offered[best] ?? 0);
+  const plain = open === logits && options.temperature === 1 && !isCut(options);
+  const shaped = options.temperature === 0 ? null : distribution(open, options, open[best] ?? 0);
   const normalizer = rawMax + Math.log(plain && shaped ? shaped.total : expSum(logits, rawMax));
   if (!Number.isFinite(normalizer)) throw new NoDistributionError();
   const raw = (id: number) => (logits[id] ?? 0) - normalizer;

@@ -1,78 +1,36 @@
 /**
- * Tool calls as Hermes, Qwen and other ChatML models write them (NousResearch Hermes function calling):
+ * Tool calls as Hermes, Qwen 2.5 and 3 and other ChatML models write them (NousResearch Hermes function calling):
  * `<tool_call>{"name": "f", "arguments": {…}}</tool_call>`, whitespace allowed around the object.
  */
+import type { Grammar, Tagged } from '../grammar.ts';
 import { endOfNested, memberSpans, skipSpace } from './json-span.ts';
-import { readToolCalls, type SaidAndCalled, type ToolCallEvent, type ToolCallReader } from './tool-calls.ts';
+import { taggedReader, type TaggedCall } from './tagged-calls.ts';
+import { argumentsGrammar, looseArguments, readToolCalls, type FunctionTool, type SaidAndCalled, type ToolCallReader, type ToolFormat } from './tool-calls.ts';
 
 const OPEN = '<tool_call>';
 const CLOSE = '</tool_call>';
 
-/**
- * A call leaves when its closing tag has come: until then it may turn out to be text, and what a client has seen cannot be taken back.
- * What is no valid call is text exactly as written. Whitespace at the end of a text with calls is layout, and left out.
- */
+export const hermes: ToolFormat = {
+  layoutTokens: [OPEN, CLOSE],
+  newReader: hermesReader,
+  callsGrammar: (tools, onlyOne) => ({ type: 'tags', tags: tools.map((tool) => call(tool, argumentsGrammar(tool))), separator: '\n', onlyOne }),
+  textGrammar: (tools) => ({ type: 'text_with_tags', trigger: OPEN, tags: tools.map((tool) => call(tool, looseArguments(tool))) }),
+};
+
+/** As the chat templates of these models write a call. */
+function call({ name }: FunctionTool, content: Grammar): Tagged {
+  return { begin: `${OPEN}\n{"name": ${JSON.stringify(name)}, "arguments": `, content, end: `}\n${CLOSE}` };
+}
+
 export function hermesReader(): ToolCallReader {
-  let buffer = '';
-  let heldSpace = '';
-  let calls = 0;
-
-  const text = (piece: string, events: ToolCallEvent[]): void => {
-    const said = heldSpace + piece;
-    const end = said.trimEnd().length;
-    if (end > 0) events.push({ type: 'text', text: said.slice(0, end) });
-    heldSpace = said.slice(end);
-  };
-
-  const read = (isEnd: boolean): ToolCallEvent[] => {
-    const events: ToolCallEvent[] = [];
-    for (;;) {
-      const tag = buffer.indexOf(OPEN);
-      const plain = tag >= 0 ? tag : buffer.length - (isEnd ? 0 : beginOfTag(buffer));
-      text(buffer.slice(0, plain), events);
-      buffer = buffer.slice(plain);
-      if (tag < 0) return events;
-      const call = readCall(buffer);
-      if (call === 'incomplete' && !isEnd) return events;
-      if (typeof call === 'string') {
-        // The tag was only text; a real call may still follow it.
-        text(OPEN, events);
-        buffer = buffer.slice(OPEN.length);
-      } else {
-        events.push({ type: 'call', index: calls, name: call.name }, { type: 'arguments', index: calls, text: call.argumentsJson });
-        calls += 1;
-        buffer = buffer.slice(call.length);
-      }
-    }
-  };
-
-  return {
-    push(piece) {
-      buffer += piece;
-      return read(false);
-    },
-    end() {
-      const events = read(true);
-      if (calls === 0 && heldSpace !== '') events.push({ type: 'text', text: heldSpace });
-      heldSpace = '';
-      return events;
-    },
-  };
+  return taggedReader(OPEN, readCall);
 }
 
 export function parseHermes(text: string): SaidAndCalled {
   return readToolCalls(hermesReader(), text);
 }
 
-interface Call {
-  readonly name: string;
-  readonly argumentsJson: string;
-  /** Characters from the opening tag to the end of the closing one. */
-  readonly length: number;
-}
-
-/** `text` begins with the opening tag. What is decided about a text holds for every text that begins with it. */
-function readCall(text: string): Call | 'incomplete' | 'malformed' {
+function readCall(text: string): TaggedCall | 'incomplete' | 'malformed' {
   const start = skipSpace(text, OPEN.length);
   if (start === text.length) return 'incomplete';
   if (text[start] !== '{') return 'malformed';
@@ -81,15 +39,16 @@ function readCall(text: string): Call | 'incomplete' | 'malformed' {
   const closing = skipSpace(text, end);
   const rest = text.slice(closing, closing + CLOSE.length);
   if (!CLOSE.startsWith(rest)) return 'malformed';
-  const call = parseCall(text.slice(start, end));
-  if (call === null) return 'malformed';
-  return rest === CLOSE ? { ...call, length: closing + CLOSE.length } : 'incomplete';
+  const called = jsonCall(text.slice(start, end), 'arguments');
+  if (called === null) return 'malformed';
+  return rest === CLOSE ? { ...called, length: closing + CLOSE.length } : 'incomplete';
 }
 
-function parseCall(json: string): Omit<Call, 'length'> | null {
+/** `{"name": …, "arguments": {…}}`, the arguments as they are written; null where it is none. */
+export function jsonCall(json: string, argumentsKey: string): Omit<TaggedCall, 'length'> | null {
   const parsed = parseJson(json);
   if (typeof parsed !== 'object' || parsed === null || !('name' in parsed) || typeof parsed.name !== 'string') return null;
-  const argumentsJson = memberSpans(json).get('arguments');
+  const argumentsJson = memberSpans(json).get(argumentsKey);
   return argumentsJson?.startsWith('{') ? { name: parsed.name, argumentsJson } : null;
 }
 
@@ -99,12 +58,4 @@ function parseJson(json: string): unknown {
   } catch {
     return null; // not a call, then
   }
-}
-
-/** How many characters at the end may be the begin of an opening tag. */
-function beginOfTag(text: string): number {
-  for (let length = Math.min(OPEN.length - 1, text.length); length > 0; length--) {
-    if (text.endsWith(OPEN.slice(0, length))) return length;
-  }
-  return 0;
 }

@@ -1,4 +1,5 @@
 /** Tool calls in a model's text, told apart from what it says. */
+import type { Grammar, JsonSchema } from '../grammar.ts';
 
 export type ToolCallEvent =
   | { readonly type: 'text'; readonly text: string }
@@ -12,6 +13,26 @@ export interface ToolCallReader {
   push(text: string): ToolCallEvent[];
   /** What was held back: an unfinished call turns out to be text. */
   end(): ToolCallEvent[];
+}
+
+/** A function that the model may call. */
+export interface FunctionTool {
+  readonly name: string;
+  /** Of its arguments, an object. */
+  readonly parameters: JsonSchema;
+  /** Calls must have valid arguments (OpenAI's `strict`). */
+  readonly strict: boolean;
+}
+
+/** How a family of models writes calls. */
+export interface ToolFormat {
+  /** Tokens that are calls' layout, though some tokenizers count them among the special ones: they must not be skipped. */
+  readonly layoutTokens: readonly string[];
+  newReader(tools: readonly FunctionTool[]): ToolCallReader;
+  /** One call, or more, and nothing else. */
+  callsGrammar(tools: readonly FunctionTool[], onlyOne: boolean): Grammar;
+  /** Any text with calls; those of strict tools are valid. Null where calls cannot be told from text before they are over. */
+  textGrammar(tools: readonly FunctionTool[]): Grammar | null;
 }
 
 export interface SaidAndCalled {
@@ -30,3 +51,8 @@ export function readToolCalls(reader: ToolCallReader, text: string): SaidAndCall
   }
   return { content, toolCalls };
 }
+
+/** Arguments that a grammar holds a call to: the tool's own where it is strict or must be called, else any object. */
+export const argumentsGrammar = ({ parameters }: FunctionTool): Grammar => ({ type: 'json', schema: parameters });
+
+export const looseArguments = (tool: FunctionTool): Grammar => (tool.strict ? argumentsGrammar(tool) : { type: 'json', schema: { type: 'object' } });
