@@ -27,7 +27,8 @@ export const embeddedBackendSchema = z.strictObject({
   threads: z.number().int().min(0).default(0).describe('Threads for one decode step; 0: as many as there are cores, one for models below 32 MB.'),
   swap: z.enum(['finish', 'cross']).default('finish').describe('What a running request does when the policy changes: finish on its version, or cross over.'),
   chatTemplate: z.string().optional().describe('Path of a Jinja chat template to use instead of the model\'s own.'),
-  toolFormat: z.enum(['hermes', 'none']).default('hermes').describe('How the model writes tool calls.'),
+  toolFormat: z.enum(['hermes', 'llama-json', 'pythonic', 'qwen-coder', 'none']).default('hermes').describe('How the model writes tool calls: hermes (Qwen 2.5 and 3, ChatML models), llama-json (Llama 3.1 to 3.3), pythonic (Llama 3.2 and 4), qwen-coder (Qwen3-Coder).'),
+  reasoning: z.enum(['auto', 'think', 'none']).default('auto').describe('Whether answers may begin with thoughts between <think> tags, which clients get as reasoning_content; auto: if the chat template mentions them.'),
 }).describe('The policy runs inside this process.');
 
 export const openaiBackendSchema = z.strictObject({
@@ -75,6 +76,8 @@ export const trainerSchema = z.strictObject({
   seed: z.number().int().default(0).describe('Seed of the order of steps and of new adapters.'),
   device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').describe('Where training computes: the CPU, whose rounds can be replayed to the same bytes, or a GPU (fulgurite doctor says which work here).'),
   threads: z.number().int().min(0).default(0).describe('Threads for training on the CPU; 0: as many as there are cores.'),
+  recompute: z.enum(['auto', 'always', 'never']).default('auto').describe('Compute the forward pass again during the backward pass instead of keeping it: a third of the memory, about a third more time, the same bytes. auto: only where keeping it would not fit.'),
+  maxMemoryMb: positive.optional().describe('Memory that the trainer may take, in MiB; a round that would need more is refused. Default: what is free.'),
   pollMs: positive.default(50).describe('How often the trainer looks for a requested round, in milliseconds.'),
 }).superRefine(({ credit, algorithm }, context) => {
   if (credit.name === 'turn-values' && algorithm.name !== 'ppo') context.addIssue({ code: 'custom', path: ['credit', 'name'], message: 'turn-values needs a value head: only algorithm ppo has one' });

@@ -47,6 +47,10 @@ export type SamplingParams = {
   temperature: number; topP: number; topK: number; minP: number; seed: number | null; maxTokens: number; stop: string[];
   /** Missing where it is off (1, 0, 0). */
   repetitionPenalty?: number; frequencyPenalty?: number; presencePenalty?: number;
+  /** Logits of some tokens were biased. */
+  biased?: true;
+  /** A grammar may have held it (`response_format`, a tool that must be called, strict tools). */
+  constrained?: true;
 };
 export type Usage = { promptTokens: number; completionTokens: number };
 

@@ -29,7 +29,9 @@ export type LeftOutReason =
   | 'greedy'
   /** top_p, top_k or min_p cut the distribution: its log-probs are not the policy's. */
   | 'truncated_sampling'
-  /** Sampled with a repetition, frequency or presence penalty: its log-probs are not the policy's. */
+  /** A grammar cut the distribution (`response_format`, `tool_choice`, strict tools): its log-probs are not the policy's. */
+  | 'constrained_sampling'
+  /** Sampled with a repetition, frequency or presence penalty, or a logit bias: its log-probs are not the policy's. */
   | 'penalized_sampling'
   /** A round was rejected because a recorded log-prob of it is not a finite number. */
   | 'not_finite'
@@ -121,7 +123,8 @@ function reasonToLeaveOut(step: Candidate, staleness: number | null, rules: Sele
   if (rules.agents !== undefined && !rules.agents.includes(step.agent)) return 'other_agent';
   if (sampling.temperature === 0) return 'greedy';
   if (!rules.acceptTruncatedSampling && (sampling.topP < 1 || sampling.topK > 0 || sampling.minP > 0)) return 'truncated_sampling';
-  if (sampling.repetitionPenalty !== undefined || sampling.frequencyPenalty !== undefined || sampling.presencePenalty !== undefined) return 'penalized_sampling';
+  if (!rules.acceptTruncatedSampling && sampling.constrained === true) return 'constrained_sampling';
+  if (sampling.biased === true || sampling.repetitionPenalty !== undefined || sampling.frequencyPenalty !== undefined || sampling.presencePenalty !== undefined) return 'penalized_sampling';
   if (staleness === null) return 'unknown_version';
   if (staleness > rules.maxStaleness) return 'stale';
   if (step.versionSpans?.some((span) => span.version > rules.baseVersion)) return 'newer_version';

@@ -36,6 +36,7 @@ export function parseEnvelope(json: unknown): ChatEnvelope {
       maxTokens: body.integer('max_completion_tokens') ?? body.integer('max_tokens') ?? 0,
       stop: parseStop(body.raw('stop')),
       ...parsePenalties(body),
+      ...(isConstrained(body) ? { constrained: true } : {}),
     },
   };
 }
@@ -47,7 +48,7 @@ function parseMessage(value: unknown, path: string): Message {
 }
 
 /** Those that are on: a step that has none is recorded as before there were any. */
-function parsePenalties(body: Fields): Pick<SamplingParams, 'repetitionPenalty' | 'frequencyPenalty' | 'presencePenalty'> {
+function parsePenalties(body: Fields): Pick<SamplingParams, 'repetitionPenalty' | 'frequencyPenalty' | 'presencePenalty' | 'biased'> {
   const repetitionPenalty = body.number('repetition_penalty') ?? 1;
   const frequencyPenalty = body.number('frequency_penalty') ?? 0;
   const presencePenalty = body.number('presence_penalty') ?? 0;
@@ -55,7 +56,23 @@ function parsePenalties(body: Fields): Pick<SamplingParams, 'repetitionPenalty' 
     ...(repetitionPenalty === 1 ? {} : { repetitionPenalty }),
     ...(frequencyPenalty === 0 ? {} : { frequencyPenalty }),
     ...(presencePenalty === 0 ? {} : { presencePenalty }),
+    ...(Object.keys(body.object('logit_bias')?.json ?? {}).length === 0 ? {} : { biased: true }),
   };
+}
+
+/** Whether a grammar may have held the answer: by its format, by a tool that must be called, or by strict tools. */
+function isConstrained(body: Fields): boolean {
+  const format = body.raw('response_format');
+  if (typeof format === 'object' && format !== null && 'type' in format && format.type !== 'text') return true;
+  const tools = body.raw('tools'), choice = body.raw('tool_choice') ?? 'auto';
+  if (!Array.isArray(tools) || tools.length === 0 || choice === 'none') return false;
+  return choice !== 'auto' || tools.some((tool: unknown) => isStrict(tool));
+}
+
+function isStrict(tool: unknown): boolean {
+  if (typeof tool !== 'object' || tool === null || !('function' in tool)) return false;
+  const definition = tool.function;
+  return typeof definition === 'object' && definition !== null && 'strict' in definition && definition.strict === true;
 }
 
 function parseStop(stop: unknown): string[] {

@@ -10,7 +10,7 @@ export interface ToolCall {
 
 export type Turn =
   | { readonly role: 'system' | 'user'; readonly content: string; readonly name?: string }
-  | { readonly role: 'assistant'; readonly content: string; readonly toolCalls: readonly ToolCall[] }
+  | { readonly role: 'assistant'; readonly content: string; readonly toolCalls: readonly ToolCall[]; readonly reasoning?: string }
   /** `name` is the function's, looked up among the calls before it. */
   | { readonly role: 'tool'; readonly content: string; readonly toolCallId: string; readonly name?: string };
 
@@ -59,7 +59,9 @@ function parseMessage(value: unknown, path: string, toolNames: Map<string, strin
       const toolCalls = (message.array('tool_calls') ?? []).map((call, i) => parseToolCall(call, `${path}.tool_calls[${i}]`));
       for (const call of toolCalls) toolNames.set(call.id, call.name);
       if (content === undefined && toolCalls.length === 0) message.required('content', content);
-      return { role, content: content ?? '', toolCalls };
+      // What it thought, as vLLM, DeepSeek and llama.cpp give it to clients.
+      const reasoning = message.string('reasoning_content');
+      return { role, content: content ?? '', toolCalls, ...(reasoning === undefined ? {} : { reasoning }) };
     }
     case 'tool': {
       const toolCallId = message.required('tool_call_id', message.string('tool_call_id'));

@@ -21,6 +21,7 @@ export interface ToolCallDelta {
 export interface Delta {
   readonly role?: 'assistant';
   readonly content?: string;
+  readonly reasoning_content?: string;
   readonly tool_calls?: readonly ToolCallDelta[];
 }
 
@@ -38,6 +39,8 @@ export type FinishReason = 'stop' | 'length' | 'tool_calls';
 
 export interface AssistantMessage {
   readonly content: string;
+  /** Text between thinking tags; empty where there was none. */
+  readonly reasoning: string;
   readonly toolCalls: readonly { readonly id: string; readonly name: string; readonly arguments: string }[];
 }
 
@@ -97,13 +100,13 @@ export function usageChunk(header: ReplyHeader, version: number, counts: TokenCo
   };
 }
 
-function messageObject({ content, toolCalls }: AssistantMessage): object {
-  if (toolCalls.length === 0) return { role: 'assistant', content, refusal: null };
+function messageObject({ content, reasoning, toolCalls }: AssistantMessage): object {
   return {
     role: 'assistant',
-    content: content === '' ? null : content,
+    content: content === '' && toolCalls.length > 0 ? null : content,
+    ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
     refusal: null,
-    tool_calls: toolCalls.map((call) => ({ id: call.id, type: 'function', function: { name: call.name, arguments: call.arguments } })),
+    ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map((call) => ({ id: call.id, type: 'function', function: { name: call.name, arguments: call.arguments } })) }),
   };
 }
 

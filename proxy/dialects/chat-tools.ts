@@ -4,6 +4,10 @@ import { Fields, invalid } from './fields.ts';
 
 export interface ToolDefinition {
   readonly name: string;
+  /** JSON Schema of the arguments; those of a function that names none are any object. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+  /** Arguments must be valid. */
+  readonly strict: boolean;
   /** The definition as the client sent it: chat templates read it. */
   readonly json: Readonly<Record<string, unknown>>;
 }
@@ -18,8 +22,12 @@ function parseTool(value: unknown, path: string): ToolDefinition {
   if (type !== 'function') throw invalid(`${path}.type`, `${path}.type is "${type}"; only "function" tools are supported.`);
   const definition = tool.required('function', tool.object('function'));
   definition.string('description');
-  definition.object('parameters');
-  return { name: definition.required('name', definition.string('name')), json: tool.json };
+  return {
+    name: definition.required('name', definition.string('name')),
+    parameters: definition.object('parameters')?.json ?? { type: 'object' },
+    strict: definition.boolean('strict') ?? false,
+    json: tool.json,
+  };
 }
 
 function parseChoice(body: Fields, tools: readonly ToolDefinition[]): ToolChoice {

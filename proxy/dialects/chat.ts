@@ -1,4 +1,5 @@
 /** An OpenAI chat request, parsed into a type that cannot be wrong (https://platform.openai.com/docs/api-reference/chat/create). */
+import { parseResponseFormat, type ResponseFormat } from './chat-format.ts';
 import { parseMessages, type Turn } from './chat-messages.ts';
 import { parseTools, type ToolChoice, type ToolDefinition } from './chat-tools.ts';
 import { Fields, invalid } from './fields.ts';
@@ -18,6 +19,8 @@ export interface ChatRequest {
   readonly minP: number;
   readonly seed: number | null;
   readonly stop: readonly string[];
+  /** More tokens that end an answer, as vLLM has them. */
+  readonly stopTokenIds: readonly number[];
   /** Null: as many as the context holds. */
   readonly maxTokens: number | null;
   readonly n: number;
@@ -25,12 +28,12 @@ export interface ChatRequest {
   readonly topLogprobs: number;
   readonly stream: boolean;
   readonly includeUsage: boolean;
-  readonly responseFormat: string;
+  readonly responseFormat: ResponseFormat;
   readonly frequencyPenalty: number;
   readonly presencePenalty: number;
   /** 1 is off. */
   readonly repetitionPenalty: number;
-  readonly logitBias: Readonly<Record<string, unknown>>;
+  readonly logitBias: readonly (readonly [tokenId: number, bias: number])[];
   /** The prompt asks for a new message of the assistant. */
   readonly addGenerationPrompt: boolean;
   /** The prompt ends inside the last message, which the answer goes on with. */
@@ -55,9 +58,21 @@ function parseLogprobs(body: Fields): { readonly logprobs: boolean; readonly top
   return { logprobs, topLogprobs };
 }
 
-function parseResponseFormat(body: Fields): string {
-  const format = body.object('response_format');
-  return format?.required('type', format.string('type')) ?? 'text';
+/** Keys are token ids. */
+function parseLogitBias(body: Fields): ChatRequest['logitBias'] {
+  const biases = body.object('logit_bias');
+  return Object.keys(biases?.json ?? {}).map((key) => {
+    const id = Number(key);
+    if (!Number.isSafeInteger(id) || id < 0) throw invalid('logit_bias', `logit_bias has the key ${JSON.stringify(key)}; keys must be token ids.`);
+    return [id, biases?.number(key, { min: -100, max: 100 }) ?? 0] as const;
+  });
+}
+
+function parseStopTokenIds(body: Fields): readonly number[] {
+  return (body.array('stop_token_ids') ?? []).map((id, i) => {
+    if (typeof id === 'number' && Number.isSafeInteger(id) && id >= 0) return id;
+    throw invalid(`stop_token_ids[${i}]`, 'stop_token_ids must be an array of token ids.');
+  });
 }
 
 function parseStream(body: Fields): { readonly stream: boolean; readonly includeUsage: boolean } {
@@ -91,6 +106,7 @@ export function parseChatRequest(json: unknown): ChatRequest {
     minP: body.number('min_p', { min: 0, max: 1 }) ?? 0,
     seed: body.integer('seed') ?? null,
     stop: parseStop(body),
+    stopTokenIds: parseStopTokenIds(body),
     maxTokens: body.integer('max_completion_tokens', { min: 1 }) ?? body.integer('max_tokens', { min: 1 }) ?? null,
     n: body.integer('n', { min: 1, max: 128 }) ?? 1,
     ...parseLogprobs(body),
@@ -99,7 +115,7 @@ export function parseChatRequest(json: unknown): ChatRequest {
     frequencyPenalty: body.number('frequency_penalty', { min: -2, max: 2 }) ?? 0,
     presencePenalty: body.number('presence_penalty', { min: -2, max: 2 }) ?? 0,
     repetitionPenalty: body.number('repetition_penalty', { min: 0, aboveMin: true }) ?? 1,
-    logitBias: body.object('logit_bias')?.json ?? {},
+    logitBias: parseLogitBias(body),
     ...parsePromptEnd(body),
     templateVariables: body.object('chat_template_kwargs')?.json ?? {},
   };

@@ -28,6 +28,7 @@ export async function* streamed(pieces: AsyncIterable<Piece>, { header, request,
       yield frame({ role: 'assistant', content: '' }, []);
     }
     const delta: Delta = {
+      ...(piece.reasoning === '' ? {} : { reasoning_content: piece.reasoning }),
       ...(piece.content === '' ? {} : { content: piece.content }),
       ...(piece.toolCalls.length === 0 ? {} : { tool_calls: piece.toolCalls }),
     };
@@ -45,13 +46,15 @@ export async function* streamed(pieces: AsyncIterable<Piece>, { header, request,
 
 interface Growing {
   content: string;
+  reasoning: string;
   readonly toolCalls: { id: string; name: string; arguments: string }[];
   readonly logprobs: LogprobEntry[];
   finishReason: NonNullable<Piece['finishReason']>;
 }
 
-function grow(choice: Growing, { content, toolCalls, logprob, finishReason }: Piece): void {
+function grow(choice: Growing, { content, reasoning, toolCalls, logprob, finishReason }: Piece): void {
   choice.content += content;
+  choice.reasoning += reasoning;
   for (const { index, id = '', function: { name = '', arguments: text } } of toolCalls) {
     const call = (choice.toolCalls[index] ??= { id, name, arguments: '' });
     call.arguments += text;
@@ -62,7 +65,7 @@ function grow(choice: Growing, { content, toolCalls, logprob, finishReason }: Pi
 
 /** The whole answer, once every choice has ended. */
 export async function whole(pieces: AsyncIterable<Piece>, { header, request, promptTokens }: Told): Promise<BackendReply> {
-  const choices = Array.from({ length: request.n }, (): Growing => ({ content: '', toolCalls: [], logprobs: [], finishReason: 'stop' }));
+  const choices = Array.from({ length: request.n }, (): Growing => ({ content: '', reasoning: '', toolCalls: [], logprobs: [], finishReason: 'stop' }));
   const capture: CaptureDelta[] = [];
   let completionTokens = 0, version = 0;
   for await (const piece of pieces) {
@@ -74,7 +77,7 @@ export async function whole(pieces: AsyncIterable<Piece>, { header, request, pro
   }
   const usage = { promptTokens, completionTokens };
   capture.push({ choice: 0, usage });
-  const replies = choices.map(({ content, toolCalls, logprobs, finishReason }, index) =>
-    ({ index, message: { content, toolCalls }, logprobs: request.logprobs ? logprobs : null, finishReason }));
+  const replies = choices.map(({ logprobs, finishReason, ...message }, index) =>
+    ({ index, message, logprobs: request.logprobs ? logprobs : null, finishReason }));
   return { kind: 'json', status: 200, body: completion(header, version, replies, usage), capture };
 }

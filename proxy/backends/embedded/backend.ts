@@ -1,16 +1,18 @@
 /** The policy runs in this process: chat template and tokenizer here, the model in the engine's thread. */
 import { randomUUID } from 'node:crypto';
 import type { Engine, GenerateRequest } from '../../../engine/engine.ts';
-import type { ToolCallReader } from '../../../model/chat/tool-calls.ts';
+import type { ToolFormat } from '../../../model/chat/tool-calls.ts';
 import type { Tokenizer } from '../../../model/tokenizer.ts';
 import { parseChatRequest, type ChatRequest } from '../../dialects/chat.ts';
 import type { ReplyHeader } from '../../dialects/chat-reply.ts';
 import { ApiError } from '../../errors.ts';
 import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from '../backend.ts';
+import { answerGrammar, type Thinking } from './answer-grammar.ts';
 import { streamed, whole } from './answering.ts';
 import { ChoiceWriter } from './choice-writer.ts';
 import { pieces, type Piece } from './generation.ts';
 import type { PromptEncoder } from './prompts.ts';
+import { CLOSE_TAG, OPEN_TAG, reasoningReader } from './reasoning.ts';
 import { refusal, type Abilities } from './refusals.ts';
 import { templateMessages } from './template-messages.ts';
 
@@ -25,7 +27,11 @@ export interface EmbeddedParts {
   readonly stopTokenIds: readonly number[];
   readonly templateUsesTools: boolean;
   /** Null where the model's way of writing calls is not configured. */
-  readonly newToolCallReader: (() => ToolCallReader) | null;
+  readonly toolFormat: ToolFormat | null;
+  /** The model may think between tags before it answers. */
+  readonly thinks: boolean;
+  /** Width of the logits. */
+  readonly vocabSize: number;
 }
 
 const callId = (): string => `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`;
@@ -34,19 +40,18 @@ export class EmbeddedBackend implements PolicyBackend {
   readonly name = 'embedded';
   readonly fingerprint: string;
   readonly #parts: EmbeddedParts;
-  readonly #stopTokenIds: ReadonlySet<number>;
   readonly #abilities: Abilities;
-  readonly #callTagIsSpecial: boolean;
+  readonly #hasSpecialLayout: boolean;
   readonly #startedAt = Math.floor(Date.now() / 1000);
   #currentVersion = 0;
 
   constructor(parts: EmbeddedParts) {
     this.#parts = parts;
     this.fingerprint = parts.fingerprint;
-    this.#stopTokenIds = new Set(parts.stopTokenIds);
-    this.#abilities = { templateUsesTools: parts.templateUsesTools, parsesToolCalls: parts.newToolCallReader !== null };
-    const callTag = parts.tokenizer.tokenId('<tool_call>');
-    this.#callTagIsSpecial = callTag !== undefined && parts.tokenizer.isSpecial(callTag);
+    const { toolFormat, tokenizer, templateUsesTools, thinks, vocabSize } = parts;
+    this.#abilities = { templateUsesTools, parsesToolCalls: toolFormat !== null, holdsStrictCalls: toolFormat?.textGrammar([]) !== null, vocabSize };
+    const layout = [...toolFormat?.layoutTokens ?? [], ...(thinks ? [OPEN_TAG, CLOSE_TAG] : [])].map((token) => tokenizer.tokenId(token));
+    this.#hasSpecialLayout = layout.some((id) => id !== undefined && tokenizer.isSpecial(id));
   }
 
   capabilities(): Capabilities {
@@ -62,11 +67,12 @@ export class EmbeddedBackend implements PolicyBackend {
   async chat(call: ChatCall, signal: AbortSignal): Promise<BackendReply> {
     const request = this.#parse(call);
     const promptTokenIds = await this.#encode(request, signal);
+    const thinking = this.#thinking(promptTokenIds);
     const all = pieces({
       engine: this.#parts.engine,
-      request: this.#generateRequest(request, promptTokenIds, call.version),
+      request: this.#generateRequest(request, promptTokenIds, thinking, call.version),
       tokenizer: this.#parts.tokenizer,
-      writers: Array.from({ length: request.n }, () => this.#newWriter(request)),
+      writers: Array.from({ length: request.n }, () => this.#newWriter(request, thinking)),
       logprobs: request.logprobs,
     }, signal);
     const header: ReplyHeader = { id: call.responseId, created: Math.floor(Date.now() / 1000), model: this.#parts.model };
@@ -136,28 +142,48 @@ export class EmbeddedBackend implements PolicyBackend {
     return ids;
   }
 
-  #generateRequest(request: ChatRequest, promptTokenIds: Int32Array, version: number | null): GenerateRequest {
-    const { temperature, topP, topK, minP, seed, repetitionPenalty, frequencyPenalty, presencePenalty } = request;
+  /** Some templates write the opening tag themselves, at the prompt's end. */
+  #thinking(promptTokenIds: Int32Array): Thinking {
+    const { thinks, tokenizer } = this.#parts;
+    if (!thinks) return 'none';
+    return tokenizer.decode(promptTokenIds.subarray(-8)).trimEnd().endsWith(OPEN_TAG) ? 'open' : 'tags';
+  }
+
+  #generateRequest(request: ChatRequest, promptTokenIds: Int32Array, thinking: Thinking, version: number | null): GenerateRequest {
+    const { temperature, topP, topK, minP, seed, repetitionPenalty, frequencyPenalty, presencePenalty, logitBias } = request;
+    const grammar = answerGrammar(request, this.#formatOf(request), thinking);
     return {
       promptTokenIds,
       n: request.n,
       maxTokens: request.maxTokens ?? this.#parts.engine.maxContext - promptTokenIds.length,
-      stopTokenIds: this.#parts.stopTokenIds,
-      sampling: { temperature, topP, topK, minP, seed, repetitionPenalty, frequencyPenalty, presencePenalty },
+      stopTokenIds: this.#stopTokenIds(request),
+      sampling: { temperature, topP, topK, minP, seed, repetitionPenalty, frequencyPenalty, presencePenalty, logitBias },
       topLogprobs: request.topLogprobs,
+      ...(grammar === null ? {} : { grammar }),
       version,
     };
   }
 
-  #newWriter(request: ChatRequest): ChoiceWriter {
-    const { tokenizer, newToolCallReader } = this.#parts;
-    const readsCalls = request.tools.length > 0 && request.toolChoice.kind === 'auto' && newToolCallReader !== null;
+  #stopTokenIds({ stopTokenIds }: ChatRequest): readonly number[] {
+    return [...new Set([...this.#parts.stopTokenIds, ...stopTokenIds])];
+  }
+
+  /** How calls are read in the answer; null where none are. */
+  #formatOf({ tools, toolChoice }: ChatRequest): ToolFormat | null {
+    return tools.length > 0 && toolChoice.kind !== 'none' ? this.#parts.toolFormat : null;
+  }
+
+  #newWriter(request: ChatRequest, thinking: Thinking): ChoiceWriter {
+    const format = this.#formatOf(request);
+    const readsLayout = format !== null || thinking !== 'none';
     return new ChoiceWriter({
-      // Some tokenizers count the call's tags among their special tokens: those must not be skipped.
-      text: tokenizer.stream({ skipSpecialTokens: !(readsCalls && this.#callTagIsSpecial) }),
+      // Some tokenizers count the tags of calls and thoughts among their special tokens: those must not be skipped.
+      text: this.#parts.tokenizer.stream({ skipSpecialTokens: !(readsLayout && this.#hasSpecialLayout) }),
       stop: request.stop,
-      stopTokenIds: this.#stopTokenIds,
-      toolCalls: readsCalls ? newToolCallReader() : null,
+      stopTokenIds: new Set(this.#stopTokenIds(request)),
+      reasoning: thinking === 'none' ? null : reasoningReader(thinking === 'open'),
+      toolCalls: format?.newReader(request.tools) ?? null,
+      callsFinish: request.toolChoice.kind === 'named' ? 'stop' : 'tool_calls',
       parallelToolCalls: request.parallelToolCalls,
       newCallId: callId,
     });

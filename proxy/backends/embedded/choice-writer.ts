@@ -2,10 +2,12 @@
 import type { ToolCallEvent, ToolCallReader } from '../../../model/chat/tool-calls.ts';
 import type { TokenStream } from '../../../model/tokenizer.ts';
 import type { FinishReason, ToolCallDelta } from '../../dialects/chat-reply.ts';
+import type { ReasoningReader } from './reasoning.ts';
 import { StopFilter } from './stop-filter.ts';
 
 export interface Written {
   readonly content: string;
+  readonly reasoning: string;
   readonly toolCalls: readonly ToolCallDelta[];
   readonly finishReason: FinishReason | null;
 }
@@ -15,8 +17,12 @@ export interface WriterParts {
   readonly stop: readonly string[];
   /** Tokens that end a choice; they have no text. */
   readonly stopTokenIds: ReadonlySet<number>;
+  /** Null: the model does not think aloud. */
+  readonly reasoning: ReasoningReader | null;
   /** Null: everything is text. */
   readonly toolCalls: ToolCallReader | null;
+  /** Why a choice that calls ends: OpenAI's API says `stop` where the request named the function. */
+  readonly callsFinish: 'tool_calls' | 'stop';
   readonly parallelToolCalls: boolean;
   newCallId(): string;
 }
@@ -24,6 +30,7 @@ export interface WriterParts {
 export class ChoiceWriter {
   readonly #parts: WriterParts;
   readonly #stops: StopFilter;
+  #thought = '';
   #called = false;
   #ended = false;
 
@@ -54,11 +61,20 @@ export class ChoiceWriter {
 
   #read(text: string): readonly ToolCallEvent[] {
     if (text === '') return [];
+    const { reasoning, said } = this.#parts.reasoning?.push(text) ?? { reasoning: '', said: text };
+    this.#thought += reasoning;
+    return this.#readSaid(said);
+  }
+
+  #readSaid(text: string): readonly ToolCallEvent[] {
+    if (text === '') return [];
     return this.#parts.toolCalls?.push(text) ?? [{ type: 'text', text }];
   }
 
   #readEnd(): readonly ToolCallEvent[] {
-    return this.#parts.toolCalls?.end() ?? [];
+    const { reasoning, said } = this.#parts.reasoning?.end() ?? { reasoning: '', said: '' };
+    this.#thought += reasoning;
+    return [...this.#readSaid(said), ...this.#parts.toolCalls?.end() ?? []];
   }
 
   #written(said: readonly ToolCallEvent[], reason: 'stop' | 'length' | null): Written {
@@ -76,6 +92,8 @@ export class ChoiceWriter {
     }
     this.#called ||= toolCalls.length > 0;
     this.#ended ||= end !== null;
-    return { content, toolCalls, finishReason: end === 'stop' && this.#called ? 'tool_calls' : end };
+    const reasoning = this.#thought;
+    this.#thought = '';
+    return { content, reasoning, toolCalls, finishReason: end === 'stop' && this.#called ? this.#parts.callsFinish : end };
   }
 }

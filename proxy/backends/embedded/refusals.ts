@@ -1,4 +1,4 @@
-/** What the embedded engine can't do yet is said, never silently left out. */
+/** What the embedded engine can't do is said, never silently left out. */
 import { ApiError } from '../../errors.ts';
 import type { ChatRequest } from '../../dialects/chat.ts';
 
@@ -7,6 +7,10 @@ export interface Abilities {
   readonly templateUsesTools: boolean;
   /** The model's way of writing tool calls is known. */
   readonly parsesToolCalls: boolean;
+  /** Calls can be told from text while they are written. */
+  readonly holdsStrictCalls: boolean;
+  /** Width of the logits. */
+  readonly vocabSize: number;
 }
 
 const unsupported = (param: string, message: string): ApiError => new ApiError(400, message, { code: 'unsupported_parameter', param });
@@ -17,20 +21,20 @@ function toolRefusal(request: ChatRequest, abilities: Abilities): ApiError | nul
     return unsupported('tools', 'This model\'s chat template does not show tools to the model. Set backend.chatTemplate to a template that does, or send no tools.');
   }
   if (!abilities.parsesToolCalls) {
-    return unsupported('tools', 'backend.toolFormat is "none", so this model\'s tool calls could not be read. Set it to "hermes", or send no tools.');
+    return unsupported('tools', 'backend.toolFormat is "none", so this model\'s tool calls could not be read. Set it to the way in which the model writes calls ("hermes", "llama-json", "pythonic", "qwen-coder"), or send no tools.');
   }
-  if (request.toolChoice.kind === 'auto') return null;
-  const choice = request.toolChoice.kind === 'named' ? 'a named function' : '"required"';
-  return unsupported('tool_choice', `tool_choice ${choice} needs constrained decoding, which the embedded engine does not have yet. Use "auto", and ask for the call in the prompt.`);
+  const isFree = request.toolChoice.kind === 'auto' && request.responseFormat.type === 'text';
+  if (isFree && !abilities.holdsStrictCalls && request.tools.some(({ strict }) => strict)) {
+    return unsupported('tools', 'Strict tools need calls that can be told from text as they begin, which those of this backend.toolFormat cannot. Use tool_choice "required", or leave strict out.');
+  }
+  return null;
 }
 
 /** The first thing in the request that this engine would have to ignore; null if there is none. */
 export function refusal(request: ChatRequest, abilities: Abilities): ApiError | null {
-  if (request.responseFormat !== 'text') {
-    return unsupported('response_format', `response_format "${request.responseFormat}" needs constrained decoding, which the embedded engine does not have yet. Use "text", and ask for JSON in the prompt.`);
-  }
-  if (Object.keys(request.logitBias).length > 0) {
-    return unsupported('logit_bias', 'logit_bias is not supported by the embedded engine. Leave it out.');
+  for (const [param, ids] of [['logit_bias', request.logitBias.map(([id]) => id)], ['stop_token_ids', request.stopTokenIds]] as const) {
+    const beyond = ids.find((id) => id >= abilities.vocabSize);
+    if (beyond !== undefined) return new ApiError(400, `${param} names the token ${beyond}, but this model has ${abilities.vocabSize} tokens.`, { code: 'invalid_value', param });
   }
   return toolRefusal(request, abilities);
 }

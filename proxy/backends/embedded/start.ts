@@ -2,10 +2,11 @@
 import type { EmbeddedBackendConfig } from '../../../config/schema.ts';
 import { startEngine } from '../../../engine/client.ts';
 import type { EngineOptions } from '../../../engine/engine.ts';
-import { hermesReader } from '../../../model/chat/hermes.ts';
+import { toolFormats } from '../../../model/chat/tool-formats.ts';
 import { openModel } from '../../../model/open.ts';
 import { EmbeddedBackend } from './backend.ts';
 import { PromptEncoder } from './prompts.ts';
+import { CLOSE_TAG, OPEN_TAG } from './reasoning.ts';
 
 /** What the engine needs to know beside its own section of the configuration. */
 export type EngineNeeds = Pick<EngineOptions, 'cacheDir' | 'adapterTargets'>;
@@ -18,9 +19,12 @@ export async function startEmbedded(config: EmbeddedBackendConfig, needs: Engine
   model.weights.close();
   const { tokenizer, chatTemplate } = model;
   const { maxContext, maxRows, maxQueue, prefixCacheBytes, threads, swap } = config;
+  const toolFormat = config.toolFormat === 'none' ? null : toolFormats[config.toolFormat];
+  const thinks = config.reasoning === 'think' || (config.reasoning === 'auto' && chatTemplate.source.includes(CLOSE_TAG));
+  const spokenSpecials = [...toolFormat?.layoutTokens ?? [], OPEN_TAG, CLOSE_TAG];
   const prompts = await PromptEncoder.start(source);
   try {
-    const engine = await startEngine({ ...needs, model: config.model, maxContext, maxRows, maxQueue, prefixCacheBytes, threads, swap });
+    const engine = await startEngine({ ...needs, model: config.model, maxContext, maxRows, maxQueue, prefixCacheBytes, threads, swap, spokenSpecials });
     return new EmbeddedBackend({
       engine,
       prompts,
@@ -29,7 +33,9 @@ export async function startEmbedded(config: EmbeddedBackendConfig, needs: Engine
       fingerprint: model.fingerprint,
       stopTokenIds: model.config.eosTokenIds,
       templateUsesTools: chatTemplate.usesTools,
-      newToolCallReader: config.toolFormat === 'hermes' ? hermesReader : null,
+      toolFormat,
+      thinks,
+      vocabSize: model.config.vocabSize,
     });
   } catch (error) {
     await prompts.close();

@@ -18,9 +18,9 @@ const templateCall = (call: ToolCall) => ({ id: call.id, type: 'function', funct
 
 function templateMessage(turn: Turn): ChatMessage {
   if (turn.role === 'assistant') {
-    const { toolCalls, ...message } = turn;
+    const { toolCalls, reasoning, ...message } = turn;
     // Templates test `tool_calls` for being there: an empty list is not the same in all of them.
-    return { ...message, ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(templateCall) }) };
+    return { ...message, ...(reasoning === undefined ? {} : { reasoning_content: reasoning }), ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(templateCall) }) };
   }
   if (turn.role === 'tool') {
     const { toolCallId, ...message } = turn;

@@ -23,7 +23,7 @@ test('a minimal request has OpenAI\'s defaults; null is absent', () => {
   const expected = {
     model: 'm', messages: [user], tools: [], toolChoice: { kind: 'auto' }, parallelToolCalls: true,
     temperature: 1, topP: 1, topK: 0, minP: 0, seed: null, stop: [], maxTokens: null, n: 1, logprobs: false, topLogprobs: 0,
-    stream: false, includeUsage: false, responseFormat: 'text', frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1, logitBias: {}, addGenerationPrompt: true, continueFinalMessage: false, templateVariables: {},
+    stream: false, includeUsage: false, responseFormat: { type: 'text' }, stopTokenIds: [], frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1, logitBias: [], addGenerationPrompt: true, continueFinalMessage: false, templateVariables: {},
   };
   assert.deepEqual(parseChatRequest(minimal), expected);
   assert.deepEqual(parseChatRequest({ ...minimal, temperature: null, stop: null, tools: null, max_tokens: null, unknown: { field: 1 } }), expected);
@@ -34,14 +34,16 @@ test('every parameter is read', () => {
     ...minimal, temperature: 0.3, top_p: 0.9, top_k: -1, min_p: 0.1, seed: 7, stop: 'END', max_tokens: 5, max_completion_tokens: 9, n: 2,
     logprobs: true, top_logprobs: 3, stream: true, stream_options: { include_usage: true }, tools: [tool],
     tool_choice: { type: 'function', function: { name: 'add' } }, parallel_tool_calls: false, chat_template_kwargs: { enable_thinking: false },
-    add_generation_prompt: false, continue_final_message: true, frequency_penalty: 0.5, presence_penalty: -1, repetition_penalty: 1.2,
+    add_generation_prompt: false, continue_final_message: true, frequency_penalty: 0.5, presence_penalty: -1, repetition_penalty: 1.2, stop_token_ids: [4], logit_bias: { 5: -100, 7: 0.5 },
+    response_format: { type: 'json_schema', json_schema: { name: 'sum', strict: true, schema: { type: 'integer' } } },
   });
   assert.deepEqual([request.temperature, request.topP, request.topK, request.minP, request.seed, request.stop, request.maxTokens, request.n], [0.3, 0.9, 0, 0.1, 7, ['END'], 9, 2]);
   assert.deepEqual([request.logprobs, request.topLogprobs, request.stream, request.includeUsage, request.parallelToolCalls], [true, 3, true, true, false]);
   assert.deepEqual([request.addGenerationPrompt, request.continueFinalMessage], [false, true]);
   assert.deepEqual([request.frequencyPenalty, request.presencePenalty, request.repetitionPenalty], [0.5, -1, 1.2]);
   assert.deepEqual(request.toolChoice, { kind: 'named', name: 'add' });
-  assert.deepEqual(request.tools, [{ name: 'add', json: tool }]);
+  assert.deepEqual([request.stopTokenIds, request.logitBias, request.responseFormat], [[4], [[5, -100], [7, 0.5]], { type: 'json_schema', schema: { type: 'integer' } }]);
+  assert.deepEqual(request.tools, [{ name: 'add', parameters: { type: 'object' }, strict: false, json: tool }]);
   assert.deepEqual(request.templateVariables, { enable_thinking: false });
 });
 
@@ -97,6 +99,11 @@ const wrong: readonly (readonly [body: unknown, param: string | null, says: RegE
   [{ ...minimal, tools: [tool], tool_choice: { type: 'function', function: { name: 'other' } } }, 'tool_choice', /"other", which is not among/],
   [{ ...minimal, functions: [] }, 'functions', /send tools/],
   [{ ...minimal, response_format: 'json' }, 'response_format', /an object/],
+  [{ ...minimal, response_format: { type: 'yaml' } }, 'response_format.type', /"json_schema"/],
+  [{ ...minimal, response_format: { type: 'json_schema' } }, 'response_format.json_schema', /missing/],
+  [{ ...minimal, logit_bias: { a: 1 } }, 'logit_bias', /token ids/],
+  [{ ...minimal, logit_bias: { 1: 200 } }, 'logit_bias.1', /at most 100/],
+  [{ ...minimal, stop_token_ids: ['a'] }, 'stop_token_ids[0]', /token ids/],
 ];
 
 for (const [body, param, says] of wrong) {

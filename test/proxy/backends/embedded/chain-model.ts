@@ -79,7 +79,7 @@ export function writeChainModel(directory: string, spoken: Chains = chains): str
   write('config.json', {
     architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu', vocab_size: tokens.length, hidden_size: hidden,
     intermediate_size: intermediate, num_hidden_layers: layers, num_attention_heads: heads, num_key_value_heads: heads, head_dim: headDim,
-    rms_norm_eps: 1e-6, rope_theta: 10_000, max_position_embeddings: 512, tie_word_embeddings: false, eos_token_id: 1,
+    rms_norm_eps: 1e-6, rope_theta: 10_000, max_position_embeddings: 2048, tie_word_embeddings: false, eos_token_id: 1,
   });
   write('tokenizer.json', {
     version: '1.0', truncation: null, padding: null, normalizer: null, post_processor: null,

@@ -6,7 +6,7 @@ import { ChoiceWriter, type WriterParts } from '../../../../proxy/backends/embed
 /** Tokens are the letters' code points; the end token is 0. */
 function writer(parts: Partial<WriterParts> = {}): ChoiceWriter {
   const text = { push: (id: number) => String.fromCodePoint(id), end: () => '' };
-  return new ChoiceWriter({ text, stop: [], stopTokenIds: new Set([0]), toolCalls: null, parallelToolCalls: true, newCallId: () => 'call_x', ...parts });
+  return new ChoiceWriter({ text, stop: [], stopTokenIds: new Set([0]), reasoning: null, toolCalls: null, callsFinish: 'tool_calls', parallelToolCalls: true, newCallId: () => 'call_x', ...parts });
 }
 
 function write(choice: ChoiceWriter, text: string, reason: 'stop' | 'length') {

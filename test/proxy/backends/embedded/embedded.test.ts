@@ -121,6 +121,14 @@ test('max_tokens ends with "length"; without it the context\'s end does', async 
   }
 });
 
+test('a bias moves tokens, a stop token ends the answer', async () => {
+  const { tokenizer } = openText(directory);
+  const id = (text: string) => tokenizer.tokenId(text) ?? NaN;
+  assert.equal((await shared.chat({ logit_bias: { [id('Red')]: -100, [id('It is')]: 3 } })).choices[0]?.content, 'It is 3.');
+  const stopped = await shared.chat({ stop_token_ids: [id(',')] });
+  assert.deepEqual([stopped.choices[0]?.content, stopped.choices[0]?.finishReason, stopped.kept[0]?.ids.length], ['Red', 'stop', 2]);
+});
+
 test('kept log-probs are of the distribution sampled from, shown ones of the model\'s own', async () => {
   const seen = await shared.chat({ temperature: 2, seed: 1, logprobs: true, top_logprobs: 2, max_tokens: 1 });
   const [entry] = seen.choices[0]?.logprobs ?? [];
@@ -138,14 +146,12 @@ test('kept log-probs are of the distribution sampled from, shown ones of the mod
 
 test('what the engine cannot do is refused, with what to do instead', async () => {
   const refusals: readonly (readonly [object, string])[] = [
-    [{ response_format: { type: 'json_object' } }, 'response_format'],
-    [{ logit_bias: { 5: 1 } }, 'logit_bias'],
-    [{ tools: [tool('add')], tool_choice: 'required' }, 'tool_choice'],
-    [{ tools: [tool('add')], tool_choice: { type: 'function', function: { name: 'add' } } }, 'tool_choice'],
+    [{ logit_bias: { [facts.vocabSize]: 1 } }, 'logit_bias'],
+    [{ stop_token_ids: [facts.vocabSize] }, 'stop_token_ids'],
   ];
   for (const [body, param] of refusals) {
     const error = await shared.refused(body);
-    assert.deepEqual([error.status, error.code, error.param], [400, 'unsupported_parameter', param]);
+    assert.deepEqual([error.status, error.code, error.param], [400, 'invalid_value', param]);
   }
   const neutral = await shared.chat({ response_format: { type: 'text' }, logit_bias: {} });
   assert.equal(neutral.status, 200);

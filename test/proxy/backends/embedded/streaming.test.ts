@@ -24,7 +24,7 @@ type Script = (request: GenerateRequest, signal: AbortSignal) => AsyncIterable<G
 function backend(generate: Script): EmbeddedBackend {
   const unused = () => Promise.reject(new Error('not in this test'));
   const engine: Engine = { maxContext: 100, generate, loadPolicy: unused, setCurrent: unused, unloadPolicy: unused, stats: unused, close: unused };
-  return new EmbeddedBackend({ engine, prompts, tokenizer, model: 'chain', fingerprint: 'f', stopTokenIds: [1], templateUsesTools: true, newToolCallReader: null });
+  return new EmbeddedBackend({ engine, prompts, tokenizer, model: 'chain', fingerprint: 'f', stopTokenIds: [1], templateUsesTools: true, toolFormat: null, thinks: false, vocabSize: tokenizer.vocabSize });
 }
 
 const token = (text: string, choice = 0, version = 0): GenerateEvent => {
