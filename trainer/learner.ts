@@ -73,6 +73,8 @@ export interface BackwardResult extends ForwardResult {
 export interface Learner {
   /** The trainable tensors by name (PEFT names for an adapter, Hugging Face names for full; `value_head.…`). The optimizer changes `data` in place. */
   readonly parameters: ReadonlyMap<string, Tensor>;
+  /** Before the first of these is computed: can they be, in the memory there is? @throws TrainerError `not_enough_memory` */
+  plan(batches: readonly MicroBatch[]): Promise<void>;
   forward(batch: MicroBatch): Promise<ForwardResult>;
   forwardBackward(batch: MicroBatch): Promise<BackwardResult>;
   close(): Promise<void>;

@@ -78,9 +78,9 @@ function keepWarm(model: Model, cacheDir: string): { readonly open: (config: Tra
   };
   return {
     async open(config) {
-      const { method, lora, optimizer, device, threads } = config;
+      const { method, lora, optimizer, device, threads, recompute, maxMemoryMb } = config;
       // The loss is part of the graph; how advantages are computed is not.
-      const key = JSON.stringify([method, lora, optimizer, device, threads, algorithmOf(config).loss]);
+      const key = JSON.stringify([method, lora, optimizer, device, threads, recompute, maxMemoryMb, algorithmOf(config).loss]);
       if (warm?.key !== key) {
         await close();
         warm = { key, policy: await openTrainingPolicy({ model, config, cacheDir }) };

@@ -59,7 +59,7 @@ export type TrainableModel = Pick<Model, 'config' | 'weights' | 'fingerprint' | 
 
 export interface TrainingPolicyOptions {
   readonly model: TrainableModel;
-  readonly config: Pick<TrainerConfig, 'method' | 'lora' | 'optimizer' | 'device' | 'threads' | 'algorithm' | 'correction' | 'credit'>;
+  readonly config: Pick<TrainerConfig, 'method' | 'lora' | 'optimizer' | 'device' | 'threads' | 'recompute' | 'maxMemoryMb' | 'algorithm' | 'correction' | 'credit'>;
   /** Where graphs and float32 weights are kept. */
   readonly cacheDir: string;
 }
@@ -73,6 +73,7 @@ export async function openTrainingPolicy(options: TrainingPolicyOptions): Promis
   const head = loss.value && createValueHead(options.model.config.hiddenSize);
   const learner = await createEmbeddedLearner({
     model: options.model, trainable: format.trainable, loss: policyLoss(loss), ...(head ? { valueHead: head } : {}), device: options.config.device, threads: options.config.threads, cacheDir: options.cacheDir,
+    memory: options.config,
   });
   const optimizer = new AdamW(learner.parameters, options.config.optimizer);
   let version: number | null = null;

@@ -15,12 +15,13 @@ const measuredEvery = 4;
 
 /**
  * Trains in place; the metrics say how it went.
- * @throws TrainerError `logprob_mismatch`, `not_finite`, `stopped`; then the policy is no version any more
+ * @throws TrainerError `not_enough_memory`; `logprob_mismatch`, `not_finite`, `stopped`: then the policy is no version any more
  */
 export async function trainPolicy(context: WeighingContext, set: WeightedSet): Promise<Record<string, number>> {
   const { config, policy, progress } = context;
   const { loss } = algorithmOf(config);
   const minibatches = planMinibatches(context, loss, set);
+  await policy.learner.plan(minibatches.flat().map(({ batch }) => batch));
   const trained = await update(context, loss, set, minibatches);
   progress.phase('measure');
   const after = new TokenStatistics(loss.policy);

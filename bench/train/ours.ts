@@ -8,7 +8,7 @@ import { clippedLoss, workload } from './workload.ts';
 const job = JSON.parse(process.argv[2] ?? '') as Job; // written by index.ts
 const model = await openWeights(job.model);
 const adapter = readAdapter(job.adapter, model.config);
-const learner = await createEmbeddedLearner({ model, trainable: { kind: 'adapter', adapter }, loss: clippedLoss, recompute: job.recompute, threads: job.threads, cacheDir: job.cacheDir });
+const learner = await createEmbeddedLearner({ model, trainable: { kind: 'adapter', adapter }, loss: clippedLoss, memory: { recompute: job.recompute ? 'always' : 'never' }, threads: job.threads, cacheDir: job.cacheDir });
 const batch = workload(job, model.config.vocabSize);
 const seconds: number[] = [];
 let loss = NaN;

@@ -20,29 +20,24 @@ export function gradients(loss: Value, parameters: readonly Value[], { recompute
   const dependent = dependents(loss.graph.tape, parameters);
   const recall = recallFrom(graph.tape, dependent, recompute);
   return graph.untaped(() => {
-    const pending = new Map<Value, Value[]>([[loss, [graph.scalar(1)]]]);
-    const collect = (value: Value): Value | null => {
-      const parts = pending.get(value);
-      if (!parts) return null;
-      const total = sum(parts);
-      pending.set(value, [total]);
-      return total;
-    };
+    const collected = new Map<Value, Value>([[loss, graph.scalar(1)]]);
     for (const { name, inputs, outputs, gradient } of graph.tape.toReversed()) {
-      if (!inputs.some((input) => dependent.has(input)) || !outputs.some((output) => pending.has(output))) continue;
+      if (!inputs.some((input) => dependent.has(input)) || !outputs.some((output) => collected.has(output))) continue;
       if (!gradient) throw new GraphError(`${name} has no gradient`);
-      const upstream = outputs.map(collect);
+      const upstream = outputs.map((output) => collected.get(output) ?? null);
       const recalled = (value: Value): Value => recall(value, upstream.find((g) => g !== null) ?? value);
       const downstream = gradient({ inputs: inputs.map(recalled), outputs: outputs.map(recalled), upstream });
       inputs.forEach((input, i) => {
         const part = downstream[i];
         if (!part || !dependent.has(input)) return;
         if (!sameShape(part.shape, input.shape)) throw new GraphError(`the gradient of ${name} for input ${i} has shape ${formatShape(part.shape)}, not ${formatShape(input.shape)}`);
-        pending.set(input, [...(pending.get(input) ?? []), part]);
+        const before = collected.get(input);
+        // `Sum`, not `Add`: the runtime folds it into the product that made one of its inputs (GemmSumFusion). At once, so that parts need not be held.
+        collected.set(input, before ? node1('Sum', [before, part], part) : part);
       });
     }
     return parameters.map((parameter) => {
-      const total = collect(parameter);
+      const total = collected.get(parameter);
       if (!total) throw new GraphError(`the loss does not depend on ${parameter.name}`);
       return total;
     });
@@ -56,11 +51,4 @@ function dependents(tape: readonly { readonly inputs: readonly Value[]; readonly
     if (inputs.some((input) => found.has(input))) for (const output of outputs) if (output.dtype === 'float32') found.add(output);
   }
   return found;
-}
-
-/** `Sum`, not `Add`: the runtime folds it into the product that made one of its inputs (GemmSumFusion). */
-function sum(parts: readonly Value[]): Value {
-  const [first] = parts;
-  if (!first) throw new GraphError('a sum of nothing');
-  return parts.slice(1).reduce((total, part) => node1('Sum', [total, part], part), first);
 }

@@ -2,6 +2,7 @@
 export { Graph, type ExternalData } from './graph.ts';
 export { gradients } from './grad.ts';
 export { encodeModel } from './onnx/encode.ts';
+export { peakBytes } from './onnx/peak.ts';
 export { shareCommonSubexpressions } from './passes/common-subexpressions.ts';
 export { lowerForWebGpu } from './passes/webgpu.ts';
 export { removeDeadNodes } from './passes/dead-nodes.ts';

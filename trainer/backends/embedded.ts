@@ -1,56 +1,46 @@
-/** The learner that needs nothing installed: emits ONNX graphs and runs them with onnxruntime-node on the CPU. */
+/** The learner that needs nothing installed: emits ONNX graphs and runs them with onnxruntime-node. */
 import * as ort from 'onnxruntime-node';
-import { adapterTensors, loraScale, peftName, type Adapter } from '../../model/adapter.ts';
-import { architectureOf } from '../../model/architectures/index.ts';
-import { type Graph, openWeightBlob, type Value } from '../../model/graph/index.ts';
-import type { Model, ModelConfig, Tensor, Weights } from '../../model/model.ts';
-import { ropesOf, ropeTables } from '../../model/rope.ts';
 import type { BackwardResult, ForwardResult, Learner, LossFn, MicroBatch } from '../learner.ts';
-import { buildTrainingGraph, gradientName, perTokenName, ropeName, type TensorSource } from './training-graph.ts';
+import { backwardSession } from './backward-session.ts';
 import type { Device } from './device.ts';
+import { batchTensors, ropeTensors } from './feeds.ts';
+import type { MemoryOptions } from './memory.ts';
 import { openSession } from './session.ts';
+import { openTrainable, type TrainableOptions } from './trainable.ts';
+import { buildTrainingGraph, gradientName } from './training-graph.ts';
 
-export interface EmbeddedLearnerOptions {
-  readonly model: Pick<Model, 'config' | 'weights' | 'fingerprint'>;
-  readonly trainable:
-    /** The adapter's own tensors are trained in place; the base weights stay frozen. */
-    | { readonly kind: 'adapter'; readonly adapter: Adapter }
-    /** Every tensor is trained, starting from copies of these weights (a published policy's; default: the model's own). */
-    | { readonly kind: 'full'; readonly start?: Weights };
+export interface EmbeddedLearnerOptions extends TrainableOptions {
   readonly loss: LossFn;
-  /** Trained beside the policy's own tensors. Default: there is none. */
-  readonly valueHead?: ReadonlyMap<string, Tensor>;
   /** Default: the CPU. */
   readonly device?: Device;
-  /** Compute the forward pass again during the backward pass, layer by layer, instead of keeping it: much less memory, more time, the same bytes. Default: no. */
-  readonly recompute?: boolean;
   /** 0: as many as there are cores. Other numbers of threads may give other last bits. */
   readonly threads: number;
-  /** Where graphs and the float32 base weights are kept; safe to delete. */
-  readonly cacheDir: string;
-}
-
-interface Trainable {
-  readonly parameters: ReadonlyMap<string, Tensor>;
-  readonly source: TensorSource;
-  /** Where graphs must lie to find the frozen weights; null if there are none. */
-  readonly directory: string | null;
+  /** How much memory there is, and what to do about it. The gradients have the same bytes either way. Default: what is free. */
+  readonly memory?: MemoryOptions;
 }
 
 /**
- * One graph serves all shapes; the first `forward` and the first `forwardBackward` each take a second or so to prepare theirs.
+ * One graph serves all shapes; the first `forward` and the first `forwardBackward` each take a few seconds or so to prepare theirs.
  * The same batch and parameters give the same bytes.
  * @throws GraphError if the loss can't be differentiated
  */
 export async function createEmbeddedLearner(options: EmbeddedLearnerOptions): Promise<Learner> {
-  const { config } = options.model;
-  const { parameters, source, directory } = withValueHead(await prepare(options), options.valueHead);
+  const { model: { config }, loss, device = 'cpu', threads, memory = { recompute: 'auto' } } = options;
+  const resident = process.memoryUsage.rss();
+  const { parameters, source, directory, frozenBytes } = await openTrainable(options);
   const tensors = new Map([...parameters].map(([name, { data, shape }]) => [name, new ort.Tensor('float32', data, shape)]));
+  const parameterBytes = [...parameters.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
   const rope = new Map<number, ReadonlyMap<string, ort.Tensor>>();
 
-  const open = (loss: LossFn | null): Promise<ort.InferenceSession> => openSession(buildTrainingGraph(config, source, loss, { recompute: options.recompute ?? false }), directory, { device: options.device ?? 'cpu', threads: options.threads });
+  const open = (graph: Parameters<typeof openSession>[0]): Promise<ort.InferenceSession> => openSession(graph, directory, { device, threads });
+  const backward = backwardSession(
+    (recompute) => buildTrainingGraph(config, source, loss, { recompute }),
+    open,
+    { resident, weights: frozenBytes, parameters: parameterBytes },
+    // A GPU's memory is not the process's: there, recomputation is asked for or not done.
+    device === 'cpu' ? memory : { recompute: memory.recompute === 'always' ? 'always' : 'never', maxMemoryMb: Infinity },
+  );
   let forwardSession: Promise<ort.InferenceSession> | undefined;
-  let backwardSession: Promise<ort.InferenceSession> | undefined;
 
   const run = async (session: ort.InferenceSession, batch: MicroBatch): Promise<(name: string) => Float32Array> => {
     const angles = rope.get(batch.time) ?? ropeTensors(config, batch.time);
@@ -66,80 +56,23 @@ export async function createEmbeddedLearner(options: EmbeddedLearnerOptions): Pr
 
   return {
     parameters,
+    plan: (batches) => backward.plan(batches),
     async forward(batch): Promise<ForwardResult> {
-      forwardSession ??= open(null);
-      const output = await run(await forwardSession, batch);
-      return predicted(output);
+      forwardSession ??= open(buildTrainingGraph(config, source, null));
+      return predicted(await run(await forwardSession, batch));
     },
     async forwardBackward(batch): Promise<BackwardResult> {
-      backwardSession ??= open(options.loss);
-      const output = await run(await backwardSession, batch);
-      const [loss = Number.NaN] = output('loss');
+      await backward.plan([batch]);
+      const output = await run(await backward.get(), batch);
+      const [value = Number.NaN] = output('loss');
       const gradients = new Map([...parameters.keys()].map((name) => [name, output(gradientName(name))]));
-      return { ...predicted(output), loss, gradients };
+      return { ...predicted(output), loss: value, gradients };
     },
     async close(): Promise<void> {
-      for (const session of [forwardSession, backwardSession]) await (await session)?.release();
+      await (await forwardSession)?.release();
+      await backward.close();
     },
   };
-}
-
-async function prepare({ model, trainable, cacheDir }: EmbeddedLearnerOptions): Promise<Trainable> {
-  if (trainable.kind === 'adapter') {
-    const { adapter } = trainable;
-    const blob = await openWeightBlob(cacheDir, model.fingerprint, model.weights);
-    const parameters = adapterTensors(adapter);
-    const source: TensorSource = {
-      parameters: [...parameters.keys()],
-      weight: (graph, name) => blob.in(graph, name),
-      lora: (graph, module) => {
-        const lora = adapter.modules.get(module);
-        return lora && {
-          a: graph.input(peftName(module, 'A'), 'float32', lora.a.shape),
-          b: graph.input(peftName(module, 'B'), 'float32', lora.b.shape),
-          scale: loraScale(adapter.config),
-        };
-      },
-    };
-    return { parameters, source, directory: blob.directory };
-  }
-  const shapes = architectureOf(model.config).tensors(model.config);
-  const start = trainable.start ?? model.weights;
-  const parameters = new Map([...shapes].map(([name, shape]) => [name, { shape, data: start.read(name).data.slice() }]));
-  const source: TensorSource = {
-    parameters: [...parameters.keys()],
-    weight: (graph, name) => graph.input(name, 'float32', shapes.get(name) ?? []),
-    lora: () => undefined,
-  };
-  return { parameters, source, directory: null };
-}
-
-function withValueHead(trainable: Trainable, valueHead: ReadonlyMap<string, Tensor> | undefined): Trainable {
-  if (!valueHead) return trainable;
-  const parameters = new Map([...trainable.parameters, ...valueHead]);
-  const input = (graph: Graph, name: string): Value => graph.input(name, 'float32', valueHead.get(name)?.shape ?? []);
-  return { ...trainable, parameters, source: { ...trainable.source, parameters: [...parameters.keys()], valueHead: input } };
-}
-
-/** cos and sin of the first `time` positions, by their names in the graph. */
-function ropeTensors(config: ModelConfig, time: number): ReadonlyMap<string, ort.Tensor> {
-  const shape = [time, config.headDim / 2];
-  return new Map([...ropesOf(config)].flatMap(([table, rope]) => {
-    const { cos, sin } = ropeTables(rope, config.headDim, time);
-    return [[ropeName('cos', table), new ort.Tensor('float32', cos, shape)], [ropeName('sin', table), new ort.Tensor('float32', sin, shape)]] as const;
-  }));
-}
-
-function batchTensors(batch: MicroBatch): [string, ort.Tensor][] {
-  const trained = [batch.positions.length];
-  return [
-    ['token_ids', new ort.Tensor('int32', batch.tokenIds, [batch.batch, batch.time])],
-    ['positions', new ort.Tensor('int32', batch.positions, trained)],
-    ['targets', new ort.Tensor('int32', batch.targets, trained)],
-    ['inverse_temperature', new ort.Tensor('float32', batch.temperature.map((t) => 1 / t), trained)],
-    ...(batch.sequences ? [['sequences', new ort.Tensor('int32', batch.sequences, trained)] satisfies [string, ort.Tensor]] : []),
-    ...Object.entries(batch.perToken).map(([name, data]): [string, ort.Tensor] => [perTokenName(name), new ort.Tensor('float32', data, trained)]),
-  ];
 }
 
 function required(feeds: ReadonlyMap<string, ort.Tensor>, name: string): ort.Tensor {

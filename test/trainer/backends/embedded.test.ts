@@ -30,6 +30,26 @@ describe('the learner', () => {
     await learner.close();
   });
 
+  test('gives the same bytes when it computes the forward pass again', async () => {
+    const { batch } = goldenBatch(golden, 1);
+    for (const trainable of [{ kind: 'adapter', adapter: readAdapter(join(golden.directory, 'lora'), golden.config) }, { kind: 'full', start: golden.weights }] as const) {
+      const [kept, again] = await Promise.all((['never', 'always'] as const).map(async (recompute) => {
+        const learner = await createEmbeddedLearner({ ...optionsFor(golden, trainable), memory: { recompute } });
+        const result = await learner.forwardBackward(batch);
+        await learner.close();
+        return result;
+      }));
+      assert.deepEqual(again, kept);
+    }
+  });
+
+  test('refuses a batch that would not fit, before it computes anything', async () => {
+    const learner = await createEmbeddedLearner({ ...optionsFor(golden, { kind: 'full' }), memory: { recompute: 'auto', maxMemoryMb: 1 } });
+    await assert.rejects(learner.plan([goldenBatch(golden, 1).batch]), { code: 'not_enough_memory' });
+    await assert.rejects(learner.forwardBackward(goldenBatch(golden, 1).batch), { code: 'not_enough_memory' });
+    await learner.close();
+  });
+
   test('says which input of the loss is missing', async () => {
     const learner = await open();
     await assert.rejects(learner.forwardBackward({ ...goldenBatch(golden, 1).batch, perToken: {} }), /per-token input "weight"/);
