@@ -95,3 +95,21 @@ await test('topIds orders by value, then id', () => {
   const sorted = [...values.keys()].sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0) || a - b);
   assert.deepEqual([...topIds(values, 300)], sorted.slice(0, 300));
 });
+
+test('a grammar\'s mask and a bias are part of the distribution, not of the raw one', () => {
+  const logits = Float32Array.of(0, 1, 2, 3, ...new Array<number>(40).fill(5));
+  const allowed = Int32Array.of(0b0110, 0); // tokens 1 and 2
+  const probability = (id: number) => Math.exp(id) / (Math.exp(1) + Math.exp(2));
+  const raw = (logit: number) => logit - Math.log(Array.from(logits, Math.exp).reduce((a, b) => a + b));
+  for (const u of [0, 0.2, 0.5, 0.999]) {
+    const token = sample(logits, { ...plain, temperature: 1 }, u, 1, null, allowed);
+    assert.equal(token.id, u < probability(1) ? 1 : 2);
+    assert.ok(Math.abs(token.logprob - Math.log(probability(token.id))) < 1e-6);
+    assert.ok(Math.abs(token.rawLogprob - raw(token.id)) < 1e-6);
+    assert.deepEqual(token.top.map(({ id }) => id), [4]);
+  }
+  const biased = sample(logits, { ...plain, temperature: 0, logitBias: [[1, 1.5], [43, 100]] }, 0, 0, null, allowed);
+  assert.equal(biased.id, 1, 'a bias changes what is likeliest within the mask, and lets nothing else in');
+  assert.equal(sample(logits, { ...plain, temperature: 1, topK: 1 }, 0.99, 0, null, allowed).id, 2, 'cuts are within the mask');
+  assert.throws(() => sample(logits, { ...plain, temperature: 1 }, 0.5, 0, null, Int32Array.of(0, 0)), /continues the grammar/);
+});
