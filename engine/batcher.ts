@@ -269,7 +269,7 @@ export class Batcher {
   /** Keeps the text of a row that ends: what comes next may go on from it. */
   #keep(lane: Lane, slot: number): void {
     const row = lane.rows[slot];
-    if (row) this.#store(lane, slot, row.job, Int32Array.of(...row.job.request.promptTokenIds, ...row.sampled).subarray(0, row.length), null);
+    if (row) this.#store(lane, slot, row.job, Int32Array.from([...row.job.request.promptTokenIds, ...row.sampled]).subarray(0, row.length), null);
   }
 
   #store(lane: Lane, row: number, { read, isReusable }: Job, tokenIds: Int32Array, logits: Float32Array | null): void {

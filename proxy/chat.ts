@@ -36,7 +36,7 @@ export async function chat(parts: ChatParts, c: AppContext): Promise<Response> {
   const stream = new EventStream(c.env.outgoing, recording.headers, call.signal);
   try {
     const reply = await parts.backend.chat({
-      body: envelope.body, stream: envelope.stream, headers: c.env.incoming.headers, version: pinnedVersion, responseId: recording.responseId,
+      body: envelope.body, stream: envelope.stream, headers: c.env.incoming.headers, version: pinnedVersion, rollout: recording.rolloutId, responseId: recording.responseId,
     }, call.signal);
     return reply.kind === 'json'
       ? await sendJson(parts.backend, reply, recording, call)

@@ -13,6 +13,8 @@ export interface ChatCall {
   readonly headers: IncomingHttpHeaders;
   /** Pinned policy version, or null for the current one. */
   readonly version: number | null;
+  /** Whose call it is. */
+  readonly rollout: string;
   /** Response id to use where the backend makes it (`chatcmpl-…`). */
   readonly responseId: string;
 }

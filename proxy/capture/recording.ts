@@ -50,6 +50,10 @@ export class Recording {
     return this.#parts.responseId;
   }
 
+  get rolloutId(): string {
+    return this.#parts.position.rolloutId;
+  }
+
   /** Headers by which a client can say later what it means: the rollout, and the first choice's step. */
   get headers(): Record<string, string> {
     const { position, stepIds } = this.#parts;

@@ -52,7 +52,9 @@ interface Growing {
   finishReason: NonNullable<Piece['finishReason']>;
 }
 
-function grow(choice: Growing, { content, reasoning, toolCalls, logprob, finishReason }: Piece): void {
+export const newChoice = (): Growing => ({ content: '', reasoning: '', toolCalls: [], logprobs: [], finishReason: 'stop' });
+
+export function grow(choice: Growing, { content, reasoning, toolCalls, logprob, finishReason }: Piece): void {
   choice.content += content;
   choice.reasoning += reasoning;
   for (const { index, id = '', function: { name = '', arguments: text } } of toolCalls) {
@@ -65,7 +67,7 @@ function grow(choice: Growing, { content, reasoning, toolCalls, logprob, finishR
 
 /** The whole answer, once every choice has ended. */
 export async function whole(pieces: AsyncIterable<Piece>, { header, request, promptTokens }: Told): Promise<BackendReply> {
-  const choices = Array.from({ length: request.n }, (): Growing => ({ content: '', reasoning: '', toolCalls: [], logprobs: [], finishReason: 'stop' }));
+  const choices = Array.from({ length: request.n }, newChoice);
   const capture: CaptureDelta[] = [];
   let completionTokens = 0, version = 0;
   for await (const piece of pieces) {

@@ -14,6 +14,8 @@ import { pieces, type Piece } from './generation.ts';
 import type { PromptEncoder } from './prompts.ts';
 import { CLOSE_TAG, OPEN_TAG, reasoningReader } from './reasoning.ts';
 import { refusal, type Abilities } from './refusals.ts';
+import { remembered, type WholeChoice } from './remembered.ts';
+import { SampledTurns, type Conversation } from './sampled-turns.ts';
 import { templateMessages } from './template-messages.ts';
 
 export interface EmbeddedParts {
@@ -42,6 +44,7 @@ export class EmbeddedBackend implements PolicyBackend {
   readonly #parts: EmbeddedParts;
   readonly #abilities: Abilities;
   readonly #hasSpecialLayout: boolean;
+  readonly #sampled = new SampledTurns();
   readonly #startedAt = Math.floor(Date.now() / 1000);
   #currentVersion = 0;
 
@@ -66,15 +69,16 @@ export class EmbeddedBackend implements PolicyBackend {
   /** What fails before the first token fails here, with its own status; a stream's later failure ends its frames. */
   async chat(call: ChatCall, signal: AbortSignal): Promise<BackendReply> {
     const request = this.#parse(call);
-    const promptTokenIds = await this.#encode(request, signal);
+    const conversation = conversationOf(call.rollout, request);
+    const promptTokenIds = await this.#encode(request, conversation, signal);
     const thinking = this.#thinking(promptTokenIds);
-    const all = pieces({
+    const all = remembered(pieces({
       engine: this.#parts.engine,
       request: this.#generateRequest(request, promptTokenIds, thinking, call.version),
       tokenizer: this.#parts.tokenizer,
       writers: Array.from({ length: request.n }, () => this.#newWriter(request, thinking)),
       logprobs: request.logprobs,
-    }, signal);
+    }, signal), (choice) => { this.#remember(conversation, promptTokenIds, choice); });
     const header: ReplyHeader = { id: call.responseId, created: Math.floor(Date.now() / 1000), model: this.#parts.model };
     const told = { header, request, promptTokens: promptTokenIds.length };
     if (!request.stream) return whole(all, told);
@@ -131,15 +135,22 @@ export class EmbeddedBackend implements PolicyBackend {
     return request;
   }
 
-  async #encode(request: ChatRequest, signal: AbortSignal): Promise<Int32Array> {
+  async #encode(request: ChatRequest, { tools, variables, ...conversation }: Conversation, signal: AbortSignal): Promise<Int32Array> {
     const { prompts, engine } = this.#parts;
-    const tools = request.toolChoice.kind === 'none' ? [] : request.tools.map((tool) => tool.json);
-    const { addGenerationPrompt, continueFinalMessage, templateVariables: variables } = request;
-    const ids = await prompts.encode({ messages: templateMessages(request.messages), tools, variables, addGenerationPrompt, continueFinalMessage }, signal);
+    const { messages, addGenerationPrompt, continueFinalMessage } = request;
+    // A message that is to be continued is not one that has ended.
+    const sampled = this.#sampled.find({ ...conversation, tools, variables, turns: continueFinalMessage ? messages.slice(0, -1) : messages });
+    const ids = await prompts.encode({ messages: templateMessages(messages), tools, variables, addGenerationPrompt, continueFinalMessage, sampled }, signal);
     if (ids.length >= engine.maxContext) {
       throw new ApiError(400, `The messages are ${ids.length} tokens long, but the context is ${engine.maxContext} tokens, the answer included. Send less, or raise backend.maxContext if the model allows it.`, { code: 'context_length_exceeded', param: 'messages' });
     }
     return ids;
+  }
+
+  /** An answer that was cut off (by a stop string, say) is not the one whose ids are known. */
+  #remember(conversation: Conversation, promptTokenIds: Int32Array, { answer, tokenIds, finishReason }: WholeChoice): void {
+    const isWhole = finishReason === 'length' || this.#parts.stopTokenIds.includes(tokenIds.at(-1) ?? -1);
+    if (isWhole) this.#sampled.remember(conversation, answer, Int32Array.from([...promptTokenIds, ...tokenIds]));
   }
 
   /** Some templates write the opening tag themselves, at the prompt's end. */
@@ -188,6 +199,10 @@ export class EmbeddedBackend implements PolicyBackend {
       newCallId: callId,
     });
   }
+}
+
+function conversationOf(rollout: string, { messages: turns, toolChoice, tools, templateVariables: variables }: ChatRequest): Conversation {
+  return { rollout, turns, tools: toolChoice.kind === 'none' ? [] : tools.map(({ json }) => json), variables };
 }
 
 /** A generator that was asked for its first piece already, whole again. Leaving it early ends the generator. */

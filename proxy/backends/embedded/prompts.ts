@@ -3,6 +3,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ChatMessage } from '../../../model/chat/template.ts';
 import { ApiError } from '../../errors.ts';
+import type { SampledHistory } from './continuation.ts';
 
 /** Where tokenizer and template are read from, as `openText` takes it. */
 export interface TextSource {
@@ -17,6 +18,8 @@ export interface Prompt {
   readonly variables: Readonly<Record<string, unknown>>;
   readonly addGenerationPrompt: boolean;
   readonly continueFinalMessage: boolean;
+  /** What of it is known as ids. */
+  readonly sampled: SampledHistory | null;
 }
 
 export interface PromptJob extends Prompt {

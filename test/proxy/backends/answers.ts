@@ -31,7 +31,7 @@ export interface Outcome {
 }
 
 export const chatCall = (body: Record<string, unknown>, more: Partial<ChatCall> = {}): ChatCall =>
-  ({ body, stream: body['stream'] === true, headers: {}, version: null, responseId: 'chatcmpl-test', ...more });
+  ({ body, stream: body['stream'] === true, headers: {}, version: null, rollout: 'ro_test', responseId: 'chatcmpl-test', ...more });
 
 function keep(deltas: readonly CaptureDelta[]): { kept: Kept[]; usage: CaptureDelta['usage'] | null } {
   const kept: Kept[] = [];
