@@ -23,6 +23,8 @@ export const embeddedBackendSchema = z.strictObject({
   maxContext: positive.default(2048).describe('Longest prompt + completion, in tokens.'),
   maxRows: positive.default(16).describe('Sequences decoded in one batch.'),
   maxQueue: positive.default(1024).describe('Requests that may wait for a row; more get 503.'),
+  maxQueueMs: positive.default(600_000).describe('Longest wait for a row, in milliseconds; then a request gets 503.'),
+  maxStallMs: positive.default(50).describe('About how long reading a prompt may hold up answers that are being generated, between two of their tokens, in milliseconds.'),
   prefixCacheBytes: z.number().int().min(0).default(256 * 1024 * 1024).describe('Memory for keys and values that later requests may reuse, in bytes; 0 keeps none.'),
   threads: z.number().int().min(0).default(0).describe('Threads for one decode step; 0: as many as there are cores, one for models below 32 MB.'),
   swap: z.enum(['finish', 'cross']).default('finish').describe('What a running request does when the policy changes: finish on its version, or cross over.'),

@@ -1,17 +1,19 @@
 /** Continuous batching: asks the scheduler what is next and does it, one action at a time. Owns every request and every row. */
+import { draw } from './draw.ts';
 import type { EngineOptions, EngineStats, GenerateRequest } from './engine.ts';
 import { GrammarError, type Constraint, type Constraints } from './grammar/constraint.ts';
 import { newRow, type Job, type Lane, type Row } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { KvShape } from './kv.ts';
-import { countGenerated } from './penalties.ts';
 import type { Policy } from './policy.ts';
+import { Pace } from './pace.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import type { Failure, RequestEvent } from './protocol.ts';
 import type { RunInput } from './runner.ts';
-import { uniform } from './random.ts';
-import { NoDistributionError, sample } from './sampler.ts';
+import { keepPrompt, keepRow, readBehindKnown } from './reuse.ts';
+import { NoDistributionError } from './sampler.ts';
 import { FRESH_ROUND, nextAction, refusal, tokenLimit, type Limits, type Round } from './scheduler.ts';
+import { WaitingLine } from './waiting.ts';
 
 export interface BatcherParts {
   readonly base: Policy;
@@ -20,6 +22,8 @@ export interface BatcherParts {
   readonly swap: EngineOptions['swap'];
   /** Memory for what later requests may reuse. */
   readonly prefixCacheBytes: number;
+  /** How long reading a prompt may hold up what is being generated, between two tokens. */
+  readonly maxStallMs: number;
   /** A seed for each request that brings none. */
   readonly drawSeed: () => number;
   /** Milliseconds, on the clock of `submittedMs`. */
@@ -27,17 +31,12 @@ export interface BatcherParts {
   readonly emit: (id: number, event: RequestEvent) => void;
 }
 
-interface Waiting {
-  readonly id: number;
-  readonly request: GenerateRequest;
-  readonly submittedMs: number;
-}
-
 export class Batcher {
   readonly #parts: BatcherParts;
   readonly #lanes: Lanes;
   readonly #prefixes: PrefixCache;
-  #waiting: Waiting[] = [];
+  readonly #waiting = new WaitingLine();
+  readonly #pace: Pace;
   /** Jobs with choices that have no row yet, oldest first. */
   #unstarted: Job[] = [];
   #round: Round = FRESH_ROUND;
@@ -50,18 +49,19 @@ export class Batcher {
   constructor(parts: BatcherParts) {
     this.#parts = parts;
     this.#lanes = new Lanes(parts.base, { shape: parts.shape, maxContext: parts.limits.maxContext, swap: parts.swap });
+    this.#pace = new Pace(parts.maxStallMs, parts.limits.chunk);
     this.#prefixes = new PrefixCache(parts.shape, parts.prefixCacheBytes);
   }
 
   submit(id: number, request: GenerateRequest, submittedMs: number): void {
     const refused = refusal(request.promptTokenIds.length, this.#waiting.length, this.#parts.limits) ?? this.#unknown(request.version);
     if (refused) this.#parts.emit(id, { type: 'failed', error: refused });
-    else this.#waiting.push({ id, request, submittedMs });
+    else this.#waiting.add({ id, request, submittedMs });
   }
 
   /** Forgets a request and frees its rows; one that has ended is none. */
   abort(id: number): void {
-    this.#waiting = this.#waiting.filter((waiting) => waiting.id !== id);
+    this.#waiting.forget(id);
     this.#unstarted = this.#unstarted.filter((job) => job.id !== id);
     for (const lane of this.#lanes) {
       if (lane.reading?.job.id === id) lane.stopReading();
@@ -115,14 +115,17 @@ export class Batcher {
 
   /** Does one thing. False: there was nothing to do. */
   async step(): Promise<boolean> {
+    this.#expire();
+    const { limits } = this.#parts;
     const { reader } = this.#lanes;
+    const isGenerating = [...this.#lanes].some(({ rows }) => rows.length > 0);
     const action = nextAction({
-      waiting: this.#waiting,
+      waiting: [...this.#waiting],
       prefilling: reader?.reading ? { id: reader.reading.job.id, done: reader.reading.done, length: reader.reading.job.request.promptTokenIds.length } : null,
       unstarted: this.#unstarted,
       lanes: Array.from(this.#lanes, (lane) => ({ version: lane.policy.version, rows: lane.rows.length })),
       round: this.#round,
-    }, this.#parts.limits);
+    }, isGenerating ? { ...limits, chunk: this.#pace.tokens, prefillBudget: this.#pace.tokens } : limits);
     switch (action.type) {
       case 'idle': return false;
       case 'nextRound': this.#round = FRESH_ROUND; break;
@@ -137,7 +140,7 @@ export class Batcher {
   }
 
   #admit(): void {
-    const next = this.#waiting.shift();
+    const next = this.#waiting.next();
     if (!next) return;
     const { id, request } = next;
     const { limits, drawSeed, emit, now } = this.#parts;
@@ -151,15 +154,12 @@ export class Batcher {
     this.#withMemory(job, () => { this.#read(lane, job); });
   }
 
-  /** Begins with a prompt behind what is known of it; where that is all of it, the first choice begins. */
+  /** Where all of a prompt is known, its first choice begins at once. */
   #read(lane: Lane, job: Job): void {
-    const { promptTokenIds, sampling } = job.request;
-    const known = this.#prefixes.find(lane.policy.version, promptTokenIds, sampling.seed !== null);
-    lane.read(job, { length: known.length, load: (cache, slot) => { this.#prefixes.load(known, cache, slot); } });
-    job.read = known.read === known.length ? promptTokenIds.length : known.read;
-    this.#reusedTokens += known.length;
-    this.#round = { ...this.#round, prefilled: this.#round.prefilled + Math.ceil(known.length / COPIES_PER_READ) };
-    if (known.logits) this.#finishReading(lane, job, known.logits);
+    const { length, logits } = readBehindKnown(this.#prefixes, lane, job);
+    this.#reusedTokens += length;
+    this.#round = { ...this.#round, prefilled: this.#round.prefilled + Math.ceil(length / COPIES_PER_READ) };
+    if (logits) this.#finishReading(lane, job, logits);
   }
 
   /** Reads a piece of the prompt; after its last piece the first choice begins. */
@@ -169,14 +169,16 @@ export class Batcher {
     if (!lane || !reading) return;
     const { job } = reading;
     const tokenIds = job.request.promptTokenIds.subarray(from, to);
+    const begunMs = this.#parts.now();
     const logits = await this.#run(lane, [job], { tokenIds, batch: 1, pasts: Int32Array.of(from), cache: lane.cache, slot: lane.rows.length });
     if (!logits) return;
     reading.done = to;
+    this.#pace.took(to - from, this.#parts.now() - begunMs);
     this.#promptTokens += to - from;
     this.#round = { ...this.#round, prefilled: this.#round.prefilled + to - from };
     if (to < job.request.promptTokenIds.length) return;
     const last = logits.slice();
-    this.#store(lane, lane.rows.length, job, job.request.promptTokenIds, last);
+    keepPrompt(this.#prefixes, lane, job, last);
     this.#finishReading(lane, job, last);
   }
 
@@ -252,7 +254,7 @@ export class Batcher {
   #endRow(lane: Lane, slot: number): void {
     const { job } = lane.rows[slot] ?? {};
     if (job && job.unstarted > 0) {
-      this.#keep(lane, slot);
+      keepRow(this.#prefixes, lane, slot);
       lane.rows[slot] = newRow(job);
       this.#begin(lane, slot);
     } else {
@@ -262,44 +264,25 @@ export class Batcher {
 
   #leave(lane: Lane, slot: number): void {
     lane.rows[slot]?.constraint?.end();
-    this.#keep(lane, slot);
+    keepRow(this.#prefixes, lane, slot);
     lane.remove(slot);
-  }
-
-  /** Keeps the text of a row that ends: what comes next may go on from it. */
-  #keep(lane: Lane, slot: number): void {
-    const row = lane.rows[slot];
-    if (row) this.#store(lane, slot, row.job, Int32Array.from([...row.job.request.promptTokenIds, ...row.sampled]).subarray(0, row.length), null);
-  }
-
-  #store(lane: Lane, row: number, { read, isReusable }: Job, tokenIds: Int32Array, logits: Float32Array | null): void {
-    if (isReusable) this.#prefixes.store({ version: lane.policy.version, tokenIds, cache: lane.cache, row, read, logits });
   }
 
   /** Samples and reports one token. True: the choice has ended. */
   #sample(row: Row, logits: Float32Array, version: number): boolean {
     const { job, choice } = row;
-    const { sampling, topLogprobs, stopTokenIds } = job.request;
     const { emit } = this.#parts;
-    let token;
     try {
-      token = sample(logits, sampling, uniform(job.seed, choice, row.sampled.length), topLogprobs, row.seen, row.constraint?.mask() ?? null);
+      const { token, reason } = draw(row, logits, version);
+      this.#completionTokens++;
+      emit(job.id, { type: 'token', choice, token });
+      if (!reason) return false;
+      emit(job.id, { type: 'finished', choice, reason });
     } catch (error) {
       if (!(error instanceof NoDistributionError || error instanceof GrammarError)) throw error;
       this.#fail(job, { code: 'engine_failed', message: `Version ${version}: ${error.message}.` });
       return false;
     }
-    if (row.seen) countGenerated(row.seen, token.id);
-    row.sampled.push(token.id);
-    this.#completionTokens++;
-    emit(job.id, { type: 'token', choice, token: { ...token, version } });
-    const reason = stopTokenIds.includes(token.id) ? 'stop' : row.sampled.length >= job.tokenLimit ? 'length' : null;
-    if (!reason) {
-      row.constraint?.accept(token.id);
-      return false;
-    }
-    row.constraint?.end();
-    emit(job.id, { type: 'finished', choice, reason });
     if (--job.open === 0) emit(job.id, { type: 'done' });
     return true;
   }
@@ -331,13 +314,20 @@ export class Batcher {
     this.#parts.emit(job.id, { type: 'failed', error });
   }
 
+  #expire(): void {
+    const { limits: { maxQueueMs }, now, emit } = this.#parts;
+    for (const { id } of this.#waiting.expire(now() - maxQueueMs)) {
+      emit(id, { type: 'failed', error: { code: 'queue_timeout', message: `The request has waited for ${maxQueueMs / 1000} s, and no row became free. Try again later.` } });
+    }
+  }
+
   #unknown(version: number | null): Failure | null {
     if (version === null || this.#lanes.accepts(version)) return null;
     return { code: 'unknown_version', message: this.#lanes.unknown(version) };
   }
 
   #release(): void {
-    const freed = this.#lanes.release((version) => this.#waiting.some(({ request }) => request.version === version));
+    const freed = this.#lanes.release((version) => [...this.#waiting].some(({ request }) => request.version === version));
     for (const version of freed) this.#prefixes.drop(version);
   }
 }

@@ -14,6 +14,10 @@ export interface EngineOptions {
   readonly maxRows: number;
   /** Requests that may wait for a row; more get `queue_full`. */
   readonly maxQueue: number;
+  /** A request that has waited this long for a row gets `queue_timeout`. */
+  readonly maxQueueMs: number;
+  /** About how long reading a prompt may hold up requests that are being answered, between two of their tokens; 16 tokens are read at least. */
+  readonly maxStallMs: number;
   /** Threads of one decode step; 0: as many as there are cores, or one for a small model. */
   readonly threads: number;
   /** Memory for keys and values that later requests may reuse, in bytes; 0: none is kept. */
@@ -111,7 +115,7 @@ export interface EngineStats {
 }
 
 /**
- * Errors: `EngineError` with code `context_length_exceeded`, `queue_full`, `unknown_version`, `invalid_grammar`, `out_of_memory`,
+ * Errors: `EngineError` with code `context_length_exceeded`, `queue_full`, `queue_timeout`, `unknown_version`, `invalid_grammar`, `out_of_memory`,
  * `engine_failed`. Aborting the signal ends the iteration with the signal's reason and frees the row within one decode step.
  */
 export interface Engine {
@@ -131,7 +135,7 @@ export interface Engine {
 }
 
 export class EngineError extends Error {
-  readonly code: 'context_length_exceeded' | 'queue_full' | 'unknown_version' | 'invalid_grammar' | 'out_of_memory' | 'engine_failed';
+  readonly code: 'context_length_exceeded' | 'queue_full' | 'queue_timeout' | 'unknown_version' | 'invalid_grammar' | 'out_of_memory' | 'engine_failed';
   constructor(code: EngineError['code'], message: string) {
     super(message);
     this.name = 'EngineError';

@@ -11,6 +11,8 @@ export interface Limits {
   readonly maxRows: number;
   /** Requests that may wait for a row. */
   readonly maxQueue: number;
+  /** How long they may wait. */
+  readonly maxQueueMs: number;
   /** Longest prompt + completion, in tokens. */
   readonly maxContext: number;
   /** Most tokens of a prompt that are read in one run. */

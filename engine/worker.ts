@@ -9,7 +9,7 @@ import { PolicyLoader, type Policy } from './policy.ts';
 import { sharedNow, type Call, type Failure, type FromEngine, type RequestEvent, type ThreadData, type ToEngine } from './protocol.ts';
 import { uniform } from './random.ts';
 
-/** Prompt tokens in one run, and in one round before running streams go on. */
+/** Most prompt tokens in one run, and in one round. */
 const PREFILL_CHUNK = 256;
 const PREFILL_BUDGET = 256;
 
@@ -48,9 +48,10 @@ async function serve(): Promise<void> {
   const batcher = new Batcher({
     base: await loader.base(),
     shape: cacheShape(loader.config),
-    limits: { maxRows: options.maxRows, maxQueue: options.maxQueue, maxContext, chunk: PREFILL_CHUNK, prefillBudget: PREFILL_BUDGET },
+    limits: { maxRows: options.maxRows, maxQueue: options.maxQueue, maxQueueMs: options.maxQueueMs, maxContext, chunk: PREFILL_CHUNK, prefillBudget: PREFILL_BUDGET },
     swap: options.swap,
     prefixCacheBytes: options.prefixCacheBytes,
+    maxStallMs: options.maxStallMs,
     drawSeed: seedSource(options),
     now: sharedNow,
     emit: (id, event) => { outbox.push({ id, event }); },

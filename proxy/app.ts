@@ -75,7 +75,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
 }
 
 /** What a full server says to many: counted, not worth a line each. */
-const overload: ReadonlySet<string | null> = new Set(['too_many_calls', 'queue_full', 'shutting_down']);
+const overload: ReadonlySet<string | null> = new Set(['too_many_calls', 'queue_full', 'queue_timeout', 'shutting_down']);
 
 function answerError({ metrics, log }: AppParts, error: unknown, c: AppContext): Response {
   const failure = toApiError(error);

@@ -58,7 +58,7 @@ function typeOfStatus(status: number): ErrorType {
 }
 
 const engineStatus: Readonly<Record<EngineError['code'], number>> = {
-  context_length_exceeded: 400, invalid_grammar: 400, queue_full: 503, unknown_version: 503, out_of_memory: 503, engine_failed: 500,
+  context_length_exceeded: 400, invalid_grammar: 400, queue_full: 503, queue_timeout: 503, unknown_version: 503, out_of_memory: 503, engine_failed: 500,
 };
 
 /** Codes that are not the store's failure but an answer about what was asked for; everything else is 503. */

@@ -68,8 +68,8 @@ async function* examineEmbedded(config: Config, backend: EmbeddedBackendConfig, 
 
 async function agreement(config: Config, backend: EmbeddedBackendConfig, model: Model, version: PolicyVersion, { samples, tokens }: Sampling) {
   const cacheDir = join(resolve(config.dataDir), 'cache');
-  const { maxContext, maxRows, maxQueue, threads, swap } = backend;
-  const engine = await startEngine({ model: backend.model, cacheDir, maxContext, maxRows, maxQueue, threads, swap, prefixCacheBytes: 0, adapterTargets: config.trainer.lora.targets });
+  const { maxContext, maxRows, maxQueue, maxQueueMs, maxStallMs, threads, swap } = backend;
+  const engine = await startEngine({ model: backend.model, cacheDir, maxContext, maxRows, maxQueue, maxQueueMs, maxStallMs, threads, swap, prefixCacheBytes: 0, adapterTargets: config.trainer.lora.targets });
   try {
     if (version.kind !== 'base' && version.directory !== null) await engine.loadPolicy({ version: version.version, kind: version.kind, directory: version.directory });
     return await measureAgreement({ engine, model, version, trainer: config.trainer, cacheDir, samples, maxTokens: tokens });

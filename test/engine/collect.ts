@@ -20,7 +20,7 @@ export interface RunningEngine extends AsyncDisposable {
 export async function engineOn(model: string, options: Partial<EngineOptions> = {}): Promise<RunningEngine> {
   const directory = await mkdtemp(join(tmpdir(), 'engine-'));
   const engine = await startEngine({
-    model, cacheDir: join(directory, 'cache'), maxContext: 64, maxRows: 8, maxQueue: 64, threads: 1, swap: 'finish', prefixCacheBytes: 0, ...options,
+    model, cacheDir: join(directory, 'cache'), maxContext: 64, maxRows: 8, maxQueue: 64, maxQueueMs: 60_000, maxStallMs: 50, threads: 1, swap: 'finish', prefixCacheBytes: 0, ...options,
   });
   return {
     engine, directory,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Failure } from '../../engine/protocol.ts';
 import { readSafetensors, writeSafetensors } from '../../model/weights/safetensors.ts';
 import { collect, engineOn, golden, idsOf, modelDirectory, never, request } from './collect.ts';
 import { LIMITS, Stepping } from './stepping.ts';
@@ -72,6 +73,24 @@ await test('a full queue refuses, and goes on with those it has', async () => {
   assert.deepEqual(outcomes.map(({ error }) => error?.code), [undefined, undefined, 'queue_full']);
   await s.run();
   assert.deepEqual([first, ...outcomes].map(({ done }) => done), [true, true, true, false]);
+});
+
+await test('who has waited too long is told so; those who have a row go on', async () => {
+  let now = 0;
+  await using s = await Stepping.start({ limits: { ...LIMITS, maxRows: 1 }, now: () => now });
+  const first = s.submit(request(prompt));
+  await s.run(() => idsOf(first.choices[0]).length === 2);
+  const waiting = s.submit(request(prompt));
+  now = 1000;
+  await s.batcher.step();
+  const failures = (): (Failure | null)[] => [first.error, waiting.error];
+  assert.deepEqual(failures(), [null, null]);
+  now = 1001;
+  await s.batcher.step();
+  assert.deepEqual(failures(), [null, { code: 'queue_timeout', message: 'The request has waited for 1 s, and no row became free. Try again later.' }]);
+  assert.equal(s.batcher.stats().waiting, 0);
+  await s.run();
+  assert.ok(first.done);
 });
 
 await test('what a request can break breaks that request only', async () => {

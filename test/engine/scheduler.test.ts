@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { array, assert as check, integer, property, record } from 'fast-check';
 import { FRESH_ROUND, nextAction, refusal, rowsInUse, tokenLimit, type Action, type Limits, type SchedulerState } from '../../engine/scheduler.ts';
 
-const limits: Limits = { maxRows: 2, maxQueue: 3, maxContext: 64, chunk: 8, prefillBudget: 16 };
+const limits: Limits = { maxRows: 2, maxQueue: 3, maxQueueMs: 1000, maxContext: 64, chunk: 8, prefillBudget: 16 };
 const idle: SchedulerState = { waiting: [], prefilling: null, unstarted: [], lanes: [], round: FRESH_ROUND };
 
 const table: [string, Partial<SchedulerState>, Action][] = [

@@ -9,7 +9,7 @@ import { PolicyLoader, type PolicyOptions } from '../../engine/policy.ts';
 import type { Failure, RequestEvent } from '../../engine/protocol.ts';
 import { modelDirectory, type Choice } from './collect.ts';
 
-export const LIMITS = { maxRows: 8, maxQueue: 64, maxContext: 64, chunk: 256, prefillBudget: 256 };
+export const LIMITS = { maxRows: 8, maxQueue: 64, maxQueueMs: 1000, maxContext: 64, chunk: 256, prefillBudget: 256 };
 
 export interface Outcome {
   readonly choices: Choice[];
@@ -38,7 +38,7 @@ export class Stepping implements AsyncDisposable {
     const loader = await PolicyLoader.open(modelDirectory, { cacheDir: join(directory, 'cache'), maxContext: limits.maxContext, threads: 1, ...policies });
     const outcomes = new Map<number, Outcome>();
     const batcher = new Batcher({
-      base: await loader.base(), shape: cacheShape(loader.config), limits, swap: 'finish', prefixCacheBytes: 0, drawSeed: () => 1, now: () => 0,
+      base: await loader.base(), shape: cacheShape(loader.config), limits, swap: 'finish', prefixCacheBytes: 0, maxStallMs: 50, drawSeed: () => 1, now: () => 0,
       emit: (id, event) => { note(outcomes.get(id), event); }, ...parts,
     });
     return new Stepping(batcher, loader, directory, outcomes);

@@ -51,7 +51,7 @@ await test('finish: a running request ends on its version, as if nothing had hap
 });
 
 await test('a request that waits is served by what is current when it gets its row', async () => {
-  await using s = await Stepping.start({ limits: { maxRows: 1, maxQueue: 4, maxContext: 64, chunk: 256, prefillBudget: 256 } });
+  await using s = await Stepping.start({ limits: { maxRows: 1, maxQueue: 4, maxQueueMs: 1000, maxContext: 64, chunk: 256, prefillBudget: 256 } });
   await s.load(1, adapters[1]);
   const running = s.submit(long);
   const waiting = s.submit(long);
@@ -88,7 +88,7 @@ await test('cross: running requests go on with the new version at the next step;
 });
 
 await test('cross in the middle of a prompt, and with choices that have no row yet', async () => {
-  await using s = await Stepping.start({ swap: 'cross', limits: { maxRows: 2, maxQueue: 4, maxContext: 64, chunk: 2, prefillBudget: 2 } });
+  await using s = await Stepping.start({ swap: 'cross', limits: { maxRows: 2, maxQueue: 4, maxQueueMs: 1000, maxContext: 64, chunk: 2, prefillBudget: 2 } });
   await s.load(1, adapters[1]);
   const short = s.submit({ ...long, maxTokens: 40 });
   await s.run(() => idsOf(short.choices[0]).length === 2);
