@@ -1,11 +1,11 @@
-/** One ONNX Runtime session over one set of base weights. Builds feeds, runs a step. */
+/** Two ONNX Runtime sessions over one set of base weights, for prompts and for decoding. Builds feeds, runs a step. */
 import { createHash } from 'node:crypto';
 import { rename, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import type { ModelConfig } from '../model/model.ts';
-import { adaptedModules, decodeGraph, names } from './decode-graph.ts';
+import { adaptedModules, MAX_BATCH, names, stepGraph, type Phase } from './decode-graph.ts';
 import type { KvCache } from './kv.ts';
 import type { Runtime, Session, TensorView, TensorViews } from './session/session.ts';
 
@@ -37,11 +37,11 @@ const SMALL_MODEL_BYTES = 32 * 1024 * 1024;
 export class Runner {
   readonly config: ModelConfig;
   readonly targets: readonly string[];
-  readonly #session: Session;
+  readonly #sessions: Readonly<Record<Phase, Session>>;
   #logits = new Float32Array(0);
 
-  private constructor(session: Session, { config, targets }: RunnerOptions) {
-    this.#session = session;
+  private constructor(sessions: Readonly<Record<Phase, Session>>, { config, targets }: RunnerOptions) {
+    this.#sessions = sessions;
     this.config = config;
     this.targets = targets;
   }
@@ -49,9 +49,11 @@ export class Runner {
   /** Blocks its thread while the weights are prepared. */
   static async open(options: RunnerOptions): Promise<Runner> {
     const { runtime, config, blob, targets, maxContext, threads } = options;
-    const path = await writeGraph(blob.directory, decodeGraph(config, blob, targets, maxContext));
-    const session = await runtime.open({ path, threads: threads || (blob.bytes < SMALL_MODEL_BYTES ? 1 : availableParallelism()) });
-    return new Runner(session, options);
+    const open = async (phase: Phase): Promise<Session> => {
+      const path = await writeGraph(blob.directory, stepGraph(phase, config, blob, targets, maxContext));
+      return runtime.open({ path, threads: threads || (blob.bytes < SMALL_MODEL_BYTES ? 1 : availableParallelism()) });
+    };
+    return new Runner({ prompt: await open('prompt'), decode: await open('decode') }, options);
   }
 
   /**
@@ -59,30 +61,43 @@ export class Runner {
    * @param adapter the feeds of `adapterFeeds`
    * @returns logits after each row's last token, `[batch, vocab]`; overwritten by the next run
    */
-  async run({ tokenIds, batch, pasts, cache, slot }: RunInput, adapter: TensorViews): Promise<Float32Array> {
+  async run(input: RunInput, adapter: TensorViews): Promise<Float32Array> {
+    const { tokenIds, batch, pasts, slot } = input;
+    const { vocabSize } = this.config;
     const time = tokenIds.length / batch;
-    const size = batch * this.config.vocabSize;
-    if (this.#logits.length < size) this.#logits = new Float32Array(size);
-    const logits = this.#logits.subarray(0, size);
-    const keysAndValues = cacheViews(cache, slot, batch);
-    await this.#session.run({
-      ...Object.fromEntries(keysAndValues.map((view, buffer) => [names.past(buffer), view])),
-      ...(this.#session.inputNames.includes(names.positions) ? { [names.positions]: positionsOf(pasts, time) } : {}),
-      ...adapter,
-      [names.tokenIds]: { data: BigInt64Array.from(tokenIds, BigInt), shape: [batch, time] },
-      [names.lastPosition]: { data: pasts.map((past) => past + time - 1), shape: [batch] },
-      [names.longest]: { data: Int32Array.of(pasts.reduce((longest, past) => Math.max(longest, past), 0) + time), shape: [] },
-      [names.wanted]: { data: BigInt64Array.from({ length: batch }, (_, row) => BigInt((row + 1) * time - 1)), shape: [batch] },
-    }, {
-      [names.logits]: { data: logits, shape: [batch, this.config.vocabSize] },
-      ...Object.fromEntries(keysAndValues.map((view, buffer) => [names.present(buffer), view])),
-    });
-    return logits;
+    if (this.#logits.length < batch * vocabSize) this.#logits = new Float32Array(batch * vocabSize);
+    const session = this.#sessions[time > 1 ? 'prompt' : 'decode'];
+    for (let from = 0; from < batch; from += MAX_BATCH) {
+      const to = Math.min(from + MAX_BATCH, batch);
+      const part = { ...input, tokenIds: tokenIds.subarray(from * time, to * time), batch: to - from, pasts: pasts.subarray(from, to), slot: slot + from };
+      await session.run({ ...stepInputs(part, session.inputNames), ...adapter }, stepOutputs(part, this.#logits.subarray(from * vocabSize, to * vocabSize)));
+    }
+    return this.#logits.subarray(0, batch * vocabSize);
   }
 
   async release(): Promise<void> {
-    await this.#session.release();
+    await Promise.all(Object.values(this.#sessions).map((session) => session.release()));
   }
+}
+
+function stepInputs({ tokenIds, batch, pasts, cache, slot }: RunInput, inputNames: readonly string[]): TensorViews {
+  const time = tokenIds.length / batch;
+  return {
+    ...Object.fromEntries(cacheViews(cache, slot, batch).map((view, buffer) => [names.past(buffer), view])),
+    ...(inputNames.includes(names.positions) ? { [names.positions]: positionsOf(pasts, time) } : {}),
+    [names.tokenIds]: { data: BigInt64Array.from(tokenIds, BigInt), shape: [batch, time] },
+    [names.lastPosition]: { data: pasts.map((past) => past + time - 1), shape: [batch] },
+    [names.longest]: { data: Int32Array.of(pasts.reduce((longest, past) => Math.max(longest, past), 0) + time), shape: [] },
+    [names.wanted]: { data: BigInt64Array.from({ length: batch }, (_, row) => BigInt((row + 1) * time - 1)), shape: [batch] },
+  };
+}
+
+/** The caches again, where they are: the kernel appends in place. */
+function stepOutputs({ batch, cache, slot }: RunInput, logits: Float32Array): TensorViews {
+  return {
+    [names.logits]: { data: logits, shape: [batch, logits.length / batch] },
+    ...Object.fromEntries(cacheViews(cache, slot, batch).map((view, buffer) => [names.present(buffer), view])),
+  };
 }
 
 function positionsOf(pasts: Int32Array, time: number): TensorView {
@@ -90,7 +105,6 @@ function positionsOf(pasts: Int32Array, time: number): TensorView {
   return { data: positions, shape: [pasts.length, time] };
 }
 
-/** Each is past and present: the kernel appends in place. */
 function cacheViews(cache: KvCache, slot: number, batch: number): TensorView[] {
   const shape = [batch, cache.shape.kvHeads, cache.positions, cache.shape.headDim];
   return cache.buffers.map((_, buffer) => ({ data: cache.view(buffer, slot, batch), shape }));

@@ -1,7 +1,7 @@
 /** A session through ONNX Runtime's C API: outputs are written where the caller wants them, and nothing is copied. */
 import { setImmediate } from 'node:timers/promises';
 import { openApi, type OrtApi } from './c-api.ts';
-import { ALLOW_SPINNING } from './options.ts';
+import { SPIN_US } from './options.ts';
 import type { Runtime, Session, SessionFile, TensorView, TensorViews } from './session.ts';
 
 // Values of the C API's enumerations.
@@ -30,7 +30,7 @@ export class NativeRuntime implements Runtime {
       api.setSessionGraphOptimizationLevel(options, OPTIMIZE_ALL);
       api.setIntraOpNumThreads(options, threads);
       api.setInterOpNumThreads(options, 1);
-      api.addSessionConfigEntry(options, 'session.intra_op.allow_spinning', ALLOW_SPINNING);
+      api.addSessionConfigEntry(options, 'session.intra_op.spin_duration_us', SPIN_US);
       return Promise.resolve(new NativeSession(api, made((out) => { api.createSession(this.#env, path, options, out); })));
     } finally {
       api.releaseSessionOptions(options);
@@ -55,15 +55,10 @@ class NativeSession implements Session {
 
   async run(inputs: TensorViews, outputs: TensorViews): Promise<void> {
     await setImmediate();
-    const made: bigint[] = [];
-    // Memory that is an input and an output is one value of the runtime's.
-    const values = new Map<TensorView, bigint>();
+    const values: bigint[] = [];
     const valueOf = (view: TensorView): bigint => {
-      const known = values.get(view);
-      if (known !== undefined) return known;
       const value = this.#value(view);
-      made.push(value);
-      values.set(view, value);
+      values.push(value);
       return value;
     };
     try {
@@ -71,7 +66,7 @@ class NativeSession implements Session {
       const [outputNames, outputValues] = this.#arrays(outputs, valueOf);
       this.#api.run(this.#session, null, inputNames, inputValues, inputNames.length, outputNames, outputNames.length, outputValues);
     } finally {
-      for (const value of made) this.#api.releaseValue(value);
+      for (const value of values) this.#api.releaseValue(value);
     }
   }
 

@@ -1,6 +1,6 @@
 /** A session through `onnxruntime-node` itself. The binding copies each fetched output, also one that was computed in place. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { ALLOW_SPINNING } from './options.ts';
+import { SPIN_US } from './options.ts';
 import type { Runtime, Session, SessionFile, TensorView, TensorViews } from './session.ts';
 
 export class PortableRuntime implements Runtime {
@@ -13,7 +13,7 @@ export class PortableRuntime implements Runtime {
       executionMode: 'sequential',
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
-      extra: { session: { intra_op: { allow_spinning: ALLOW_SPINNING } } },
+      extra: { session: { intra_op: { spin_duration_us: SPIN_US } } },
       logSeverityLevel: 4, // every error is thrown as well
     });
     return {

@@ -12,7 +12,7 @@ export type TensorViews = Readonly<Record<string, TensorView>>;
 export interface Session {
   readonly inputNames: readonly string[];
   /**
-   * Blocks its thread, but lets messages that have arrived be handled first. One view may be input and output where the kernel works in place.
+   * Blocks its thread, but lets messages that have arrived be handled first. An input's memory may be an output's too where the kernel works in place.
    * @throws Error the runtime's own message
    */
   run(inputs: TensorViews, outputs: TensorViews): Promise<void>;
