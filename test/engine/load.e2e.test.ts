@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { exactness } from '../../bench/soak/exactness.ts';
+import { runLoad } from '../../bench/soak/load.ts';
+import { seededRandom } from '../../trainer/random.ts';
+import { collect, engineOn, modelDirectory, request, VOCAB } from './collect.ts';
+
+const adapters = ['lora', 'lora_rs'].map((name) => join(modelDirectory, name));
+const options = { maxRows: 8, maxContext: 128, prefixCacheBytes: 400_000 };
+
+await test('under load with joins, leaves, aborts and swaps: log-probs are the trainer\'s, and nothing is lost', async () => {
+  await using running = await engineOn(modelDirectory, options);
+  const { engine } = running;
+  const outcome = await runLoad({ engine, vocabSize: VOCAB, clients: 24, adapters, swapMs: 20, random: seededRandom(7) }, AbortSignal.timeout(10_000));
+  assert.deepEqual(outcome.failures, []);
+  assert.ok(outcome.swaps > 50 && outcome.aborted > 20, `${outcome.swaps} swaps, ${outcome.aborted} aborts`);
+  for (const { versions } of outcome.samples) assert.equal(new Set(versions).size, 1, 'a request ends on the version it began with');
+  const { running: rows, waiting, kvBytes, prefixBytes, promptTokens, reusedTokens } = await engine.stats();
+  assert.deepEqual([rows, waiting, kvBytes], [0, 0, 0]);
+  assert.ok(prefixBytes <= options.prefixCacheBytes && reusedTokens > promptTokens / 10, `${reusedTokens} of ${promptTokens + reusedTokens} prompt tokens reused`);
+  // No slot is lost: all rows work at once.
+  let most = 0;
+  await Promise.all(Array.from({ length: 8 }, () => collect(engine, request([1, 2, 3], { maxTokens: 60 }), undefined, async (count) => { if (count === 5) most = Math.max(most, (await engine.stats()).running); })));
+  assert.equal(most, 8);
+  const { tokens, maxAbsolute } = await exactness(modelDirectory, outcome, adapters, join(running.directory, 'cache'), 12_000);
+  assert.ok(tokens >= 10_000, `${tokens} tokens`);
+  assert.ok(maxAbsolute <= 1e-4, `largest difference ${maxAbsolute}`);
+});
+
+await test('crossing over: a token\'s version is the one that sampled it', async () => {
+  await using running = await engineOn(modelDirectory, { ...options, swap: 'cross' });
+  const outcome = await runLoad({ engine: running.engine, vocabSize: VOCAB, clients: 16, adapters, swapMs: 10, random: seededRandom(8) }, AbortSignal.timeout(4000));
+  assert.deepEqual(outcome.failures, []);
+  assert.ok(outcome.samples.some(({ versions }) => new Set(versions).size > 1));
+  const known = new Set([0, ...outcome.adapterOf.keys()]);
+  assert.ok(outcome.samples.every(({ versions, tokenIds }) => versions.length === tokenIds.length && versions.every((version) => known.has(version))));
+  const { running: rows, waiting, kvBytes } = await running.engine.stats();
+  assert.deepEqual([rows, waiting, kvBytes], [0, 0, 0]);
+});
