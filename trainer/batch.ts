@@ -3,6 +3,7 @@
  * prompt starts with an earlier call's prompt + completion continues that call's row, so the shared prefix is computed once.
  */
 import type { MicroBatch } from './learner.ts';
+import { growPrefixTrees, type PrefixTree } from './prefix-trees.ts';
 
 /** What batching needs to know of a step. */
 export interface BatchStep {
@@ -69,11 +70,11 @@ export interface PlannedMicroBatch {
 }
 
 /**
- * Packs rows, longest first (what does not fit fails at once), into micro-batches of at most `maxTokens` padded tokens; a row longer
+ * Packs rows, put together where they begin alike, longest first (what does not fit fails at once), into micro-batches of at most `maxTokens` padded tokens; a row longer
  * than that stands alone. Rows of like length meet, so little is padding. Padding is token 0 at a row's end, where no trained token sees it.
  */
 export function planMicroBatches(rows: readonly Row[], maxTokens: number, inputs: TokenInputs): PlannedMicroBatch[] {
-  const longestFirst = [...rows].sort((a, b) => b.tokenIds.length - a.tokenIds.length);
+  const longestFirst = growPrefixTrees(rows, maxTokens).sort((a, b) => b.tokenIds.length - a.tokenIds.length);
   const plans: PlannedMicroBatch[] = [];
   for (let from = 0; from < longestFirst.length; ) {
     const time = paddedLength(longestFirst[from]?.tokenIds.length ?? 0);
@@ -90,9 +91,11 @@ export function paddedLength(length: number): number {
   return Math.ceil(length / unit) * unit;
 }
 
-function fill(rows: readonly Row[], time: number, inputs: TokenInputs): PlannedMicroBatch {
-  const trained = rows.reduce((sum, row) => sum + trainedTokens(row), 0);
-  const tokenIds = new Int32Array(rows.length * time);
+function fill(trees: readonly PrefixTree[], time: number, inputs: TokenInputs): PlannedMicroBatch {
+  const trained = trees.reduce((sum, { rows }) => sum + rows.reduce((own, { row }) => own + trainedTokens(row), 0), 0);
+  const tokenIds = new Int32Array(trees.length * time);
+  const places = new Int32Array(trees.length * time);
+  const seenUntil = new Int32Array(trees.length * time).fill(time);
   const positions = new Int32Array(trained);
   const targets = new Int32Array(trained);
   const temperature = new Float32Array(trained);
@@ -102,13 +105,15 @@ function fill(rows: readonly Row[], time: number, inputs: TokenInputs): PlannedM
   const columns = Object.entries(inputs).map(([name, value]) => ({ name, value, data: new Float32Array(trained) }));
   let entry = 0;
   let sequence = 0;
-  for (const [b, row] of rows.entries()) {
-    tokenIds.set(row.tokenIds, b * time);
-    for (const segment of row.segments) {
+  for (const [b, tree] of trees.entries()) {
+    tokenIds.set(tree.tokenIds, b * time);
+    places.set(tree.places, b * time);
+    seenUntil.set(tree.seenUntil, b * time);
+    for (const { segment, row, at } of tree.rows.flatMap((placed) => placed.row.segments.map((segment) => ({ ...placed, segment })))) {
       for (let token = 0; token < segment.length; token++, entry++) {
-        const at = segment.start + token;
-        positions[entry] = b * time + at - 1;
-        targets[entry] = row.tokenIds[at] as number; // a segment lies within its row
+        const place = segment.start + token;
+        positions[entry] = b * time + (at[place - 1] as number); // a segment lies within its row, past its first token
+        targets[entry] = row.tokenIds[place] as number;
         temperature[entry] = segment.temperature;
         stepOfEntry[entry] = segment.step;
         tokenOfEntry[entry] = token;
@@ -119,7 +124,7 @@ function fill(rows: readonly Row[], time: number, inputs: TokenInputs): PlannedM
     }
   }
   const perToken = Object.fromEntries(columns.map(({ name, data }) => [name, data]));
-  return { batch: { batch: rows.length, time, tokenIds, positions, targets, temperature, perToken, sequences }, stepOfEntry, tokenOfEntry };
+  return { batch: { batch: trees.length, time, tokenIds, positions, targets, temperature, perToken, sequences, branches: { places, seenUntil } }, stepOfEntry, tokenOfEntry };
 }
 
 export function trainedTokens(row: Row): number {

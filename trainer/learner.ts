@@ -8,7 +8,7 @@ import type { Tensor } from '../model/model.ts';
 
 /**
  * One micro-batch. `tokenIds` is `[batch, time]`, right-padded. The M trained tokens are listed flat: token m is predicted at
- * flat position `positions[m]` (= b·time + t) and is `targets[m]` (normally tokenIds[b, t+1]). Padding entries of the M list have
+ * flat position `positions[m]` (= b·time + t) and is `targets[m]` (in a row of one sequence tokenIds[b, t+1]). Padding entries of the M list have
  * weight 0 everywhere.
  */
 export interface MicroBatch {
@@ -26,6 +26,16 @@ export interface MicroBatch {
    * by losses that ask for `sequenceSum`.
    */
   readonly sequences?: Int32Array;
+  /** Where rows hold several sequences that begin alike. Absent: each row is one. */
+  readonly branches?: Branches;
+}
+
+/** The beginning once, and what follows one after the other: a tree, depth first. `[batch, time]` each. */
+export interface Branches {
+  /** The place of a token in its own sequence, from 0. */
+  readonly places: Int32Array;
+  /** Where in the row the last sequence that holds the token ends: it is seen from its own position up to there. */
+  readonly seenUntil: Int32Array;
 }
 
 /** What a loss is built of: graph values, all `[M]`, one entry per trained token. */

@@ -67,6 +67,17 @@ const attempts = fc.array(
   return steps;
 }));
 
+await test('what rows begin with is computed once, where that is cheaper', () => {
+  const prompt = Array.from({ length: 100 }, (_, i) => i);
+  const group = (completion: number): BatchStep[] => [1, 2, 3, 4].map((member) => step(`st_${member}`, ids(...prompt), Int32Array.from({ length: completion }, (_, i) => 200 + member * (i + 1)), `at_${member}`));
+  const [short = assert.fail(), ...others] = planMicroBatches(mergeSteps(group(20)), 1024, {});
+  assert.deepEqual(others, []);
+  assert.equal(short.batch.batch, 1);
+  assert.equal(short.batch.time, paddedLength(100 + 4 * 20));
+  assert.deepEqual(short.batch.positions.filter((_, m) => short.tokenOfEntry[m] === 0), Int32Array.of(99, 99, 99, 99), 'the prompt\'s last token predicts every completion\'s first');
+  assert.equal(planMicroBatches(mergeSteps(group(2000)), 16384, {})[0]?.batch.batch, 4, 'long branches that do not see one another would cost more than the prompt');
+});
+
 await test('every trained token appears once, with its target, its whole prefix before it, and its own inputs', () => {
   fc.assert(fc.property(attempts, fc.constantFrom(32, 128, 1024), (steps, maxTokens) => {
     const plans = planMicroBatches(mergeSteps(steps), maxTokens, { code: (s: number, t: number) => s * 1000 + t });
@@ -90,7 +101,10 @@ await test('every trained token appears once, with its target, its whole prefix 
         const position = batch.positions[m] ?? -1;
         const row = position - (position % batch.time);
         const context = [...own.promptTokenIds, ...own.completionTokenIds.subarray(0, t)];
-        assert.deepEqual([...batch.tokenIds.subarray(row, position + 1)], context);
+        const { places, seenUntil } = batch.branches ?? assert.fail();
+        const visible = Array.from({ length: position + 1 - row }, (_, i) => row + i).filter((at) => position - row < (seenUntil[at] ?? 0));
+        assert.deepEqual(visible.map((at) => batch.tokenIds[at]), context);
+        assert.deepEqual(visible.map((at) => places[at]), context.map((_, i) => i));
       }
     }
     assert.equal(seen.size, steps.reduce((sum, own) => sum + own.completionTokenIds.length, 0));

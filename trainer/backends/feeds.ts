@@ -17,8 +17,12 @@ export function ropeTensors(config: ModelConfig, time: number): ReadonlyMap<stri
 /** A micro-batch by the names in the graph. */
 export function batchTensors(batch: MicroBatch): [string, ort.Tensor][] {
   const trained = [batch.positions.length];
+  const all = [batch.batch, batch.time];
+  const { places, seenUntil } = batch.branches ?? { places: batch.tokenIds.map((_, i) => i % batch.time), seenUntil: batch.tokenIds.map(() => batch.time) };
   return [
-    ['token_ids', new ort.Tensor('int32', batch.tokenIds, [batch.batch, batch.time])],
+    ['token_ids', new ort.Tensor('int32', batch.tokenIds, all)],
+    ['places', new ort.Tensor('int32', places, all)],
+    ['seen_until', new ort.Tensor('int32', seenUntil, all)],
     ['positions', new ort.Tensor('int32', batch.positions, trained)],
     ['targets', new ort.Tensor('int32', batch.targets, trained)],
     ['inverse_temperature', new ort.Tensor('float32', batch.temperature.map((t) => 1 / t), trained)],

@@ -25,7 +25,7 @@ export const ropeName = (wave: 'cos' | 'sin', table: RopeTable): string => `${wa
 export const perTokenName = (name: string): string => `token.${name}`;
 
 /**
- * Inputs: `token_ids` int32 `[batch, time]`, cos and sin of each rotation `[time, headDim/2]`, `positions` and `targets` int32 `[M]`,
+ * Inputs: `token_ids`, `places` and `seen_until` int32 `[batch, time]`, cos and sin of each rotation `[time, headDim/2]`, `positions` and `targets` int32 `[M]`,
  * `inverse_temperature` `[M]`, the loss's per-token inputs, and the parameters by name. Outputs: `logprob`, `entropy` and, with a value head, `value` `[M]`,
  * and with a loss `loss` `[]` and a gradient per parameter.
  */
@@ -41,7 +41,7 @@ export function buildTrainingGraph(config: ModelConfig, source: TensorSource, lo
     config,
     weight,
     linear: (x, module) => linear(x, weight(`${module}.weight`), source.lora(graph, module)),
-    attention: causalAttention(config, { tokenIds, rope: (table) => ({ cos: angles(ropeName('cos', table)), sin: angles(ropeName('sin', table)) }) }),
+    attention: causalAttention(config, { tokenIds, branches: { places: graph.input('places', 'int32', ['batch', 'time']), seenUntil: graph.input('seen_until', 'int32', ['batch', 'time']) }, rope: (table) => ({ cos: angles(ropeName('cos', table)), sin: angles(ropeName('sin', table)) }) }),
   };
 
   const architecture = architectureOf(config);

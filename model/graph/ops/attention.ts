@@ -88,7 +88,7 @@ const attentionOp: Op<Inputs, readonly [Value], AttentionAttributes> = {
 const total = (parts: readonly Value[]): Value => parts.reduce((sum, part) => node1('Sum', [sum, part], sum));
 
 /**
- * query `[batch, heads, time, headDim]`, key and value `[batch, keyHeads, time, headDim]`, mask `[time, time]` added to the scores (0 or very negative, and
- * that at every later position) → `[batch, heads, time, headDim]`. The mask has no gradient.
+ * query `[batch, heads, time, headDim]`, key and value `[batch, keyHeads, time, headDim]`, mask `[time, time]` or `[batch, 1, time, time]` added to the
+ * scores (0 or very negative, and that at every later position) → `[batch, heads, time, headDim]`. The mask has no gradient.
  */
 export const attention = (query: Value, key: Value, value: Value, mask: Value, attributes: AttentionAttributes): Value => apply(attentionOp, [query, key, value, mask], attributes)[0];

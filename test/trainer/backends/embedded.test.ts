@@ -7,7 +7,9 @@ import { after, describe, test } from 'node:test';
 import { readAdapter } from '../../../model/adapter.ts';
 import type { Weights } from '../../../model/model.ts';
 import { createEmbeddedLearner, type EmbeddedLearnerOptions } from '../../../trainer/backends/embedded.ts';
+import { mergeSteps, planMicroBatches } from '../../../trainer/batch.ts';
 import type { LossFn } from '../../../trainer/learner.ts';
+import { accumulate } from '../../../trainer/optimizer.ts';
 import { assertClose, maxAbs, openGolden, type Golden } from '../../model/golden.ts';
 import { goldenBatch, weightedNll } from './golden-batch.ts';
 
@@ -42,6 +44,32 @@ describe('the learner', () => {
       assert.deepEqual(again, kept);
     }
   });
+
+  for (const name of ['llama-tied', 'gemma3-text']) {
+    test(`computes what follows a shared beginning as if each stood alone: ${name}`, async () => {
+      const model = openGolden(name);
+      const learner = await createEmbeddedLearner(optionsFor(model, { kind: 'full', start: model.weights }));
+      const numbers = (length: number, seed: number): number[] => Array.from({ length }, (_, i) => (7 * i * seed + 3 * seed + i * i) % 90);
+      // Longer than Gemma's window, and with a fork in a completion.
+      const [prompt, reply] = [numbers(20, 1), numbers(5, 2)];
+      const steps = [[...reply, ...numbers(3, 3)], [...reply, ...numbers(2, 5)], numbers(4, 7)]
+        .map((completion, i) => ({ id: String(i), attemptId: String(i), promptTokenIds: Int32Array.from(prompt), completionTokenIds: Int32Array.from(completion), temperature: 1 }));
+      const inputs = { weight: (step: number, token: number) => (step + 1) / (token + 2) };
+      const [together, ...more] = planMicroBatches(mergeSteps(steps), 1024, inputs);
+      assert.ok(together && more.length === 0 && together.batch.batch === 1);
+      const tree = await learner.forwardBackward(together.batch);
+      const sums = new Map<string, Float32Array>();
+      for (const [i, step] of steps.entries()) {
+        const [alone = assert.fail()] = planMicroBatches(mergeSteps([step]), 1024, { weight: (_, token) => inputs.weight(i, token) });
+        const { branches: _, ...plain } = alone.batch;
+        const result = await learner.forwardBackward(plain);
+        assertClose(tree.logprobs.filter((_, m) => together.stepOfEntry[m] === i), result.logprobs, 1e-5, `log-probs of step ${i}`);
+        accumulate(sums, result.gradients);
+      }
+      for (const [parameter, gradient] of tree.gradients) assertClose(gradient, sums.get(parameter) ?? [], 2e-5 * maxAbs(gradient), parameter);
+      await learner.close();
+    });
+  }
 
   test('refuses a batch that would not fit, before it computes anything', async () => {
     const learner = await createEmbeddedLearner({ ...optionsFor(golden, { kind: 'full' }), memory: { recompute: 'auto', maxMemoryMb: 1 } });
