@@ -27,6 +27,7 @@ export const embeddedBackendSchema = z.strictObject({
   maxStallMs: positive.default(50).describe('About how long reading a prompt may hold up answers that are being generated, between two of their tokens, in milliseconds.'),
   prefixCacheBytes: z.number().int().min(0).default(256 * 1024 * 1024).describe('Memory for keys and values that later requests may reuse, in bytes; 0 keeps none.'),
   threads: z.number().int().min(0).default(0).describe('Threads for one decode step; 0: as many as there are cores, one for models below 32 MB.'),
+  weights: z.enum(['float32', 'int8']).default('float32').describe('What the weights of linear layers are kept in for serving. int8 reads a quarter of the memory in a step; its log-probs differ from those that training computes (fulgurite doctor says by how much), so training then needs trainer.correction.importance.'),
   swap: z.enum(['finish', 'cross']).default('finish').describe('What a running request does when the policy changes: finish on its version, or cross over.'),
   chatTemplate: z.string().optional().describe('Path of a Jinja chat template to use instead of the model\'s own.'),
   toolFormat: z.enum(['hermes', 'llama-json', 'pythonic', 'qwen-coder', 'none']).default('hermes').describe('How the model writes tool calls: hermes (Qwen 2.5 and 3, ChatML models), llama-json (Llama 3.1 to 3.3), pythonic (Llama 3.2 and 4), qwen-coder (Qwen3-Coder).'),
@@ -95,6 +96,9 @@ export const configSchema = z.strictObject({
     busyTimeoutMs: positive.default(10_000).describe('How long to wait for a locked database, in milliseconds.'),
   }).prefault({}).describe('The SQLite database.'),
   log: z.enum(['silent', 'info', 'debug']).default('info').describe('What is logged to stderr.'),
+}).superRefine(({ backend, trainer }, context) => {
+  if (backend.kind !== 'embedded' || backend.weights === 'float32' || !trainer.enabled || trainer.correction.importance) return;
+  context.addIssue({ code: 'custom', path: ['backend', 'weights'], message: 'int8 samples from a policy that is a little off the one that is trained: set trainer.correction.importance, or trainer.enabled to false' });
 });
 
 export type Config = z.infer<typeof configSchema>;

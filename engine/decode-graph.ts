@@ -4,12 +4,13 @@
  */
 import { architectures, type Forward } from '../model/architectures/index.ts';
 import { linear, type LoraValues } from '../model/architectures/linear.ts';
-import { add, cachedHeadDim, canRotate, encodeModel, gather, Graph, GraphError, groupedQueryAttention, concat, matmul, reshape, reshapeTo, rotary, shapeOf, transpose, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
+import { add, cachedHeadDim, canRotate, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, reshape, reshapeTo, rotary, shapeOf, transpose, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart, linearModules, type LinearModules } from '../model/lora-targets.ts';
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
 import type { KvShape } from './kv.ts';
+import type { QuantizedWeights } from './quantized-weights.ts';
 
 /** Names of the graph's inputs and outputs; those of the cache count from 0 in the order of `KvCache.buffers`. */
 export const names = {
@@ -48,12 +49,23 @@ export const cacheShape = ({ layers, kvHeads, headDim }: ModelConfig): KvShape =
 export const adaptedModules = (config: ModelConfig, targets: readonly string[]): LinearModules =>
   new Map([...linearModules(config)].filter(([module]) => targets.includes(lastPart(module))));
 
+/** Where a graph finds its weights. */
+export interface GraphWeights {
+  readonly blob: WeightBlob;
+  /** Null: everything is computed in float32. */
+  readonly quantized: QuantizedWeights | null;
+}
+
+/** What is quantized: the linear layers and the head. What is only looked up or multiplied by element stays as it is. */
+export const quantizedNames = (config: ModelConfig): readonly string[] =>
+  [...new Set([...[...linearModules(config).keys()].map((module) => `${module}.weight`), architectures[config.architecture].headWeight(config)])];
+
 /**
  * @param targets projections that take an adapter; its matrices are inputs `[rank, in]` and `[out, rank]` of any rank, alpha
  *   multiplied into the second
  * @returns the bytes of an ONNX model to be written into the blob's directory
  */
-export function stepGraph(phase: Phase, config: ModelConfig, blob: WeightBlob, targets: readonly string[], maxContext: number): Uint8Array {
+export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }: GraphWeights, targets: readonly string[], maxContext: number): Uint8Array {
   const graph = new Graph();
   const tokenIds = graph.input(names.tokenIds, 'int64', ['B', 'S']);
   const lastPosition = graph.input(names.lastPosition, 'int32', ['B']);
@@ -66,22 +78,26 @@ export function stepGraph(phase: Phase, config: ModelConfig, blob: WeightBlob, t
     weights.set(name, known);
     return known;
   };
-  const product = phase === 'prompt' ? linear : weightsFirst;
+  const product = (x: Value, name: string, lora?: LoraValues): Value => {
+    const inBits = quantized?.product(x, name);
+    if (!inBits) return (phase === 'prompt' ? linear : weightsFirst)(x, weight(name), lora);
+    return lora ? add(inBits, gemm(gemm(x, lora.a, { transB: true }), lora.b, { transB: true })) : inBits;
+  };
   const forward: Forward = {
     config, weight,
     linear(x, module) {
       const [out, inner] = adapted.get(module) ?? [];
-      if (out === undefined || inner === undefined) return product(x, weight(`${module}.weight`));
+      if (out === undefined || inner === undefined) return product(x, `${module}.weight`);
       // Each adapter has its own rank; no two have to agree, so every module names its own.
       const a = graph.input(names.loraA(module), 'float32', [`R_${module}`, inner]);
       const b = graph.input(names.loraB(module), 'float32', [out, `R_${module}`]);
-      return product(x, weight(`${module}.weight`), { a, b, scale: 1 });
+      return product(x, `${module}.weight`, { a, b, scale: 1 });
     },
     attention: cachedAttention(config, { tokenIds, lastPosition, longest, maxContext }),
   };
   const architecture = architectures[config.architecture];
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
-  graph.output(names.logits, product(architecture.output(forward, gather(hidden, wanted)), forward.weight(architecture.headWeight(config))));
+  graph.output(names.logits, product(architecture.output(forward, gather(hidden, wanted)), architecture.headWeight(config)));
   return encodeModel(graph);
 }
 

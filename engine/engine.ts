@@ -22,6 +22,10 @@ export interface EngineOptions {
   readonly threads: number;
   /** Memory for keys and values that later requests may reuse, in bytes; 0: none is kept. */
   readonly prefixCacheBytes: number;
+  /**
+   * What weights are kept in: `int8` reads a quarter of the bytes in a step, and its log-probs differ from those of the same weights in float32, by which training computes. Default: float32.
+   */
+  readonly weights?: 'float32' | 'int8';
   /** What a running request does when the current policy changes. A request pinned to a version always stays on it. */
   readonly swap: 'finish' | 'cross';
   /**

@@ -1,10 +1,12 @@
 /** Policies that can be run: the base model, adapters over it, full checkpoints. */
 import { rm } from 'node:fs/promises';
 import { loraScale, readAdapter, type Adapter } from '../model/adapter.ts';
-import { openWeightBlob, type WeightBlob } from '../model/graph/weight-blob.ts';
+import { openWeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart } from '../model/lora-targets.ts';
 import { openWeights, type ModelNumbers } from '../model/open.ts';
+import { quantizedNames, type GraphWeights } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
+import { openQuantizedWeights } from './quantized-weights.ts';
 import { adapterFeeds, Runner, type AdapterMatrices, type RunInput } from './runner.ts';
 import { openRuntime, type Runtime } from './session/session.ts';
 
@@ -16,7 +18,7 @@ export interface Policy {
   release(): void;
 }
 
-export type PolicyOptions = Pick<EngineOptions, 'cacheDir' | 'maxContext' | 'threads' | 'adapterTargets'>;
+export type PolicyOptions = Pick<EngineOptions, 'cacheDir' | 'maxContext' | 'threads' | 'adapterTargets' | 'weights'>;
 
 /**
  * Opens policies over one base model. Sessions over the base weights are shared: one takes any adapter whose targets it has as
@@ -25,21 +27,21 @@ export type PolicyOptions = Pick<EngineOptions, 'cacheDir' | 'maxContext' | 'thr
 export class PolicyLoader {
   readonly #options: PolicyOptions;
   readonly #base: ModelNumbers;
-  readonly #blob: WeightBlob;
+  readonly #weights: GraphWeights;
   readonly #runtime: Runtime;
   readonly #runners: Runner[] = [];
 
-  private constructor(options: PolicyOptions, base: ModelNumbers, blob: WeightBlob, runtime: Runtime) {
+  private constructor(options: PolicyOptions, base: ModelNumbers, weights: GraphWeights, runtime: Runtime) {
     this.#options = options;
     this.#base = base;
-    this.#blob = blob;
+    this.#weights = weights;
     this.#runtime = runtime;
   }
 
   /** @param runtime another than the best there is, for tests */
   static async open(model: string, options: PolicyOptions, runtime?: Runtime): Promise<PolicyLoader> {
     const base = await openWeights(model);
-    return new PolicyLoader(options, base, await openWeightBlob(options.cacheDir, base.fingerprint, base.weights), runtime ?? await openRuntime());
+    return new PolicyLoader(options, base, await openGraphWeights(base, base.fingerprint, options), runtime ?? await openRuntime());
   }
 
   get config(): ModelNumbers['config'] {
@@ -63,14 +65,14 @@ export class PolicyLoader {
   }
 
   async #loadFull(version: number, directory: string): Promise<Policy> {
-    const { cacheDir, maxContext, threads } = this.#options;
+    const { maxContext, threads } = this.#options;
     const { config, weights, fingerprint } = await openWeights(directory);
     try {
       if (!hasSameShape(config, this.config)) throw new EngineError('engine_failed', `Policy version ${version} in ${directory} is not of the base model's shape.`);
-      const blob = await openWeightBlob(cacheDir, `policy-${version}-${fingerprint}`, weights);
-      const runner = await Runner.open({ runtime: this.#runtime, config, blob, targets: [], maxContext, threads });
+      const opened = await openGraphWeights({ config, weights }, `policy-${version}-${fingerprint}`, this.#options);
+      const runner = await Runner.open({ runtime: this.#runtime, config, weights: opened, targets: [], maxContext, threads });
       // The session holds its weights, mapped or copied: nothing of them has to stay in the cache for the next version to pile up on.
-      await rm(blob.directory, { recursive: true });
+      await rm(opened.blob.directory, { recursive: true });
       return { version, run: (input) => runner.run(input, {}), release: () => { void runner.release(); } };
     } finally {
       weights.close();
@@ -82,10 +84,15 @@ export class PolicyLoader {
     const found = this.#runners.find((runner) => targets.every((target) => runner.targets.includes(target)));
     if (found) return found;
     const { maxContext, threads } = this.#options;
-    const runner = await Runner.open({ runtime: this.#runtime, config: this.config, blob: this.#blob, targets: targets.toSorted(), maxContext, threads });
+    const runner = await Runner.open({ runtime: this.#runtime, config: this.config, weights: this.#weights, targets: targets.toSorted(), maxContext, threads });
     this.#runners.push(runner);
     return runner;
   }
+}
+
+async function openGraphWeights({ config, weights }: Pick<ModelNumbers, 'config' | 'weights'>, name: string, options: PolicyOptions): Promise<GraphWeights> {
+  const blob = await openWeightBlob(options.cacheDir, name, weights);
+  return { blob, quantized: options.weights === 'int8' ? await openQuantizedWeights(blob.directory, weights, quantizedNames(config)) : null };
 }
 
 function sharedPolicy(version: number, runner: Runner, matrices: AdapterMatrices): Policy {

@@ -3,9 +3,8 @@ import { createHash } from 'node:crypto';
 import { rename, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import type { ModelConfig } from '../model/model.ts';
-import { adaptedModules, MAX_BATCH, names, stepGraph, type Phase } from './decode-graph.ts';
+import { adaptedModules, MAX_BATCH, names, stepGraph, type GraphWeights, type Phase } from './decode-graph.ts';
 import type { KvCache } from './kv.ts';
 import type { Runtime, Session, TensorView, TensorViews } from './session/session.ts';
 
@@ -23,7 +22,7 @@ export interface RunInput {
 export interface RunnerOptions {
   readonly runtime: Runtime;
   readonly config: ModelConfig;
-  readonly blob: WeightBlob;
+  readonly weights: GraphWeights;
   /** Projections that take an adapter. */
   readonly targets: readonly string[];
   readonly maxContext: number;
@@ -48,12 +47,15 @@ export class Runner {
 
   /** Blocks its thread while the weights are prepared. */
   static async open(options: RunnerOptions): Promise<Runner> {
-    const { runtime, config, blob, targets, maxContext, threads } = options;
+    const { runtime, config, weights, targets, maxContext, threads } = options;
+    const { blob, quantized } = weights;
     const open = async (phase: Phase): Promise<Session> => {
-      const path = await writeGraph(blob.directory, stepGraph(phase, config, blob, targets, maxContext));
+      const path = await writeGraph(blob.directory, stepGraph(phase, config, weights, targets, maxContext));
       return runtime.open({ path, threads: threads || (blob.bytes < SMALL_MODEL_BYTES ? 1 : availableParallelism()) });
     };
-    return new Runner({ prompt: await open('prompt'), decode: await open('decode') }, options);
+    const prompt = await open('prompt');
+    // The kernel for 8 bits is the same for few rows and for many.
+    return new Runner({ prompt, decode: quantized ? prompt : await open('decode') }, options);
   }
 
   /**
@@ -76,7 +78,7 @@ export class Runner {
   }
 
   async release(): Promise<void> {
-    await Promise.all(Object.values(this.#sessions).map((session) => session.release()));
+    await Promise.all([...new Set(Object.values(this.#sessions))].map((session) => session.release()));
   }
 }
 

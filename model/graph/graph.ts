@@ -30,11 +30,16 @@ export interface Constant {
   readonly data: Float32Array | Int32Array | BigInt64Array;
 }
 
-/** Where an initializer's bytes lie: float32, row-major, little-endian, `offset` bytes into a file beside the `.onnx`. */
+/** Where an initializer's bytes lie: row-major, little-endian, `offset` bytes into a file beside the `.onnx`. */
 export interface ExternalData {
   readonly location: string;
   readonly offset: number;
+  /** Default: float32. */
+  readonly dtype?: ExternalDType;
 }
+
+/** What initializers outside the graph can hold. */
+export type ExternalDType = 'float32' | 'uint8';
 
 /** One application of an operation, as the reverse pass sees it. */
 export interface TapeEntry {
@@ -101,9 +106,9 @@ export class Graph {
     return this.constant(BigInt64Array.from(numbers, BigInt), [numbers.length]);
   }
 
-  /** A float32 tensor kept in a file beside the graph (a base weight); nothing is copied into the graph. */
+  /** A tensor kept in a file beside the graph (a base weight); nothing is copied into the graph. */
   external(name: string, shape: readonly number[], data: ExternalData): Value {
-    const value = this.#value(name, { dtype: 'float32', shape });
+    const value = this.#value(name, { dtype: data.dtype ?? 'float32', shape });
     this.externals.push({ value, data });
     return value;
   }

@@ -1,7 +1,7 @@
 /** What flows along the edges of a graph. */
 import type { Graph } from './graph.ts';
 
-export type DType = 'float32' | 'int64' | 'int32' | 'bool';
+export type DType = 'float32' | 'int64' | 'int32' | 'uint8' | 'bool';
 
 /**
  * One dimension: a number, or a name for what is known only when the graph runs (`'B'`). Two dimensions with the same name are

@@ -1,5 +1,5 @@
 /**
- * All weights of a model as float32 in one file, which graphs refer to as external data: dequantized once, mapped into memory by the
+ * All weights of a model in one file, which graphs refer to as external data: dequantized or quantized once, mapped into memory by the
  * runtime, shared by the engine's and the trainer's graphs.
  *
  * ```ts
@@ -12,7 +12,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Weights } from '../model.ts';
-import type { Graph } from './graph.ts';
+import type { ExternalDType, Graph } from './graph.ts';
 import { GraphError, type Value } from './value.ts';
 
 const FILE_NAME = 'weights.bin';
@@ -27,47 +27,60 @@ export interface WeightBlob {
   in(graph: Graph, name: string): Value;
 }
 
+/** One tensor of a file. */
+export interface BlobTensor {
+  readonly name: string;
+  readonly dtype: ExternalDType;
+  readonly shape: readonly number[];
+  readonly read: () => Float32Array | Uint8Array;
+}
+
+/** The weights as float32. @param fingerprint identifies the weights: another fingerprint, another directory */
+export function openWeightBlob(cacheDir: string, fingerprint: string, weights: Weights): Promise<WeightBlob> {
+  const tensors = weights.names().toSorted().map((name): BlobTensor => ({ name, dtype: 'float32', shape: weights.shape(name), read: () => weights.read(name).data }));
+  return openBlob(join(cacheDir, fingerprint), FILE_NAME, tensors);
+}
+
 /**
  * Writes the file if it isn't there (complete or not at all: a temporary file, then rename), else reuses it. Two processes may do so
  * at the same time. The layout follows from names and shapes, so nothing else is stored.
- * @param fingerprint identifies the weights: another fingerprint, another directory
  */
-export async function openWeightBlob(cacheDir: string, fingerprint: string, weights: Weights): Promise<WeightBlob> {
-  const directory = join(cacheDir, fingerprint);
-  const { offsets, bytes } = layout(weights);
-  const path = join(directory, FILE_NAME);
-  if ((await sizeOf(path)) !== bytes) await write(path, weights, offsets, bytes);
+export async function openBlob(directory: string, fileName: string, tensors: readonly BlobTensor[]): Promise<WeightBlob> {
+  const { offsets, bytes } = layout(tensors);
+  const path = join(directory, fileName);
+  if ((await sizeOf(path)) !== bytes) await write(path, tensors, offsets, bytes);
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   return {
     directory,
     bytes,
     in(graph, name) {
-      const offset = offsets.get(name);
-      if (offset === undefined) throw new GraphError(`the model has no tensor "${name}"`);
-      return graph.external(name, weights.shape(name), { location: FILE_NAME, offset });
+      const tensor = byName.get(name);
+      if (!tensor) throw new GraphError(`the model has no tensor "${name}"`);
+      return graph.external(name, tensor.shape, { location: fileName, offset: offsets.get(name) ?? 0, dtype: tensor.dtype });
     },
   };
 }
 
-function layout(weights: Weights): { readonly offsets: ReadonlyMap<string, number>; readonly bytes: number } {
+function layout(tensors: readonly BlobTensor[]): { readonly offsets: ReadonlyMap<string, number>; readonly bytes: number } {
   const offsets = new Map<string, number>();
   let end = 0;
-  for (const name of weights.names().toSorted()) {
+  for (const { name, dtype, shape } of tensors) {
     offsets.set(name, end);
-    const bytes = weights.shape(name).reduce((product, dim) => product * dim, 4);
+    const bytes = shape.reduce((product, dim) => product * dim, dtype === 'uint8' ? 1 : 4);
     end = Math.ceil((end + bytes) / ALIGNMENT) * ALIGNMENT;
   }
   return { offsets, bytes: end };
 }
 
-async function write(path: string, weights: Weights, offsets: ReadonlyMap<string, number>, bytes: number): Promise<void> {
+async function write(path: string, tensors: readonly BlobTensor[], offsets: ReadonlyMap<string, number>, bytes: number): Promise<void> {
   await mkdir(join(path, '..'), { recursive: true });
   const temporary = `${path}.${randomUUID()}`;
   try {
     await using file = await open(temporary, 'wx');
     await file.truncate(bytes);
-    for (const [name, offset] of offsets) {
-      const { data } = weights.read(name);
-      await writeAt(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
+    for (const { name, read } of tensors) {
+      const data = read();
+      await writeAt(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offsets.get(name) ?? 0);
     }
     await file.sync();
     await rename(temporary, path);

@@ -79,6 +79,7 @@ const wrong: readonly [name: string, tree: unknown, says: RegExp][] = [
   ['an algorithm that is no mapping', { ...embedded, trainer: { algorithm: 'ppo' } }, /trainer\.algorithm is "ppo", but must be a mapping with name: grpo or dr-grpo or /],
   ['settings that do not go together', { ...embedded, trainer: { algorithm: { normalizeByStd: false, deviation: 'batch' } } }, /trainer\.algorithm\.deviation: goes with normalizeByStd: true\./],
   ['credit that the algorithm cannot give', { ...embedded, trainer: { credit: { name: 'turn-values' } } }, /trainer\.credit\.name: turn-values needs a value head: only algorithm ppo has one\./],
+  ['8 bits where training would take them for exact', { backend: { ...embedded.backend, weights: 'int8' } }, /backend\.weights: int8 samples from a policy that is a little off .* set trainer\.correction\.importance/],
   ['a bound that is missing', { ...embedded, trainer: { correction: { rejection: { max: 2 } } } }, /trainer\.correction\.rejection\.min: is needed with statistic k1\./],
   ['an unknown kind', { backend: { kind: 'embeded' } }, /backend\.kind is "embeded", but must be one of "embedded", "openai"\./],
   ['no backend', {}, /backend is missing: it must be a mapping with kind: embedded or openai\./],

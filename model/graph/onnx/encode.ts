@@ -69,9 +69,9 @@ const encodeConstant = ({ value, data }: Constant): object => ({
 });
 
 function encodeExternal({ value, data }: { readonly value: Value; readonly data: ExternalData }): object {
-  const bytes = value.shape.reduce<number>((total, dim) => total * Number(dim), 4);
+  const bytes = value.shape.reduce<number>((total, dim) => total * Number(dim), value.dtype === 'uint8' ? 1 : 4);
   const entry = (key: string, text: string | number): object => ({ key, value: String(text) });
-  return { name: value.name, dataType: DATA_TYPE.float32, dims: value.shape, dataLocation: EXTERNAL, externalData: [entry('location', data.location), entry('offset', data.offset), entry('length', bytes)] };
+  return { name: value.name, dataType: DATA_TYPE[value.dtype], dims: value.shape, dataLocation: EXTERNAL, externalData: [entry('location', data.location), entry('offset', data.offset), entry('length', bytes)] };
 }
 
 const encodeValueInfo = (name: string, { dtype, shape }: ValueType): object => ({

@@ -7,7 +7,7 @@ import { eagerOutputs, runOrder } from './run-order.ts';
 /** What these compute is their input under another shape: no memory of its own. */
 const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Identity']);
 
-const BYTES: Readonly<Record<DType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1 };
+const BYTES: Readonly<Record<DType, number>> = { float32: 4, int32: 4, int64: 8, uint8: 1, bool: 1 };
 
 /**
  * Bytes that computed tensors take at once at most, for given sizes of the dimensions that have names. Inputs, constants and weights are not counted, nor what a kernel

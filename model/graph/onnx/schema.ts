@@ -29,6 +29,6 @@ export const modelProto = root.lookupType('ModelProto');
 /** `AttributeProto.AttributeType`. */
 export const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, tensor: 4, ints: 7 } as const;
 /** `TensorProto.DataType`. */
-export const DATA_TYPE = { float32: 1, int32: 6, int64: 7, bool: 9 } as const;
+export const DATA_TYPE = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 } as const;
 /** `TensorProto.DataLocation.EXTERNAL`. */
 export const EXTERNAL = 1;

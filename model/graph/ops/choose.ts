@@ -32,7 +32,7 @@ export const where = (condition: Value, a: Operand, b: Operand): Value => {
   return apply(whereOp, [condition, value(a), value(b)], undefined)[0];
 };
 
-const ONNX_TYPE: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+const ONNX_TYPE: Readonly<Record<DType, number>> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 };
 
 /** x as another type. No gradient passes. */
 export const cast = (x: Value, dtype: DType): Value => (x.dtype === dtype ? x : node1('Cast', [x], { dtype, shape: x.shape }, { to: ONNX_TYPE[dtype] }));

@@ -18,13 +18,13 @@ export async function startEmbedded(config: EmbeddedBackendConfig, needs: Engine
   const model = await openModel(source.model, { ...source, name: config.name });
   model.weights.close();
   const { tokenizer, chatTemplate } = model;
-  const { maxContext, maxRows, maxQueue, maxQueueMs, maxStallMs, prefixCacheBytes, threads, swap } = config;
+  const { maxContext, maxRows, maxQueue, maxQueueMs, maxStallMs, prefixCacheBytes, threads, weights, swap } = config;
   const toolFormat = config.toolFormat === 'none' ? null : toolFormats[config.toolFormat];
   const thinks = config.reasoning === 'think' || (config.reasoning === 'auto' && chatTemplate.source.includes(CLOSE_TAG));
   const spokenSpecials = [...toolFormat?.layoutTokens ?? [], OPEN_TAG, CLOSE_TAG];
   const prompts = await PromptEncoder.start(source);
   try {
-    const engine = await startEngine({ ...needs, model: config.model, maxContext, maxRows, maxQueue, maxQueueMs, maxStallMs, prefixCacheBytes, threads, swap, spokenSpecials });
+    const engine = await startEngine({ ...needs, model: config.model, maxContext, maxRows, maxQueue, maxQueueMs, maxStallMs, prefixCacheBytes, threads, weights, swap, spokenSpecials });
     return new EmbeddedBackend({
       engine,
       prompts,
