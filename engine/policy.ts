@@ -22,7 +22,7 @@ export type PolicyOptions = Pick<EngineOptions, 'cacheDir' | 'maxContext' | 'thr
 
 /**
  * Opens policies over one base model. Sessions over the base weights are shared: one takes any adapter whose targets it has as
- * inputs, so that to swap adapters is to feed others, and the base model itself is fed zeros.
+ * inputs, so that to swap adapters is to feed others.
  */
 export class PolicyLoader {
   readonly #options: PolicyOptions;
@@ -50,7 +50,8 @@ export class PolicyLoader {
 
   /** Version 0. */
   async base(): Promise<Policy> {
-    return sharedPolicy(0, await this.#runnerFor(this.#options.adapterTargets ?? []), new Map());
+    const runner = await this.#runnerFor(this.#options.adapterTargets ?? []);
+    return { version: 0, run: (input) => runner.run(input, null), release: () => {} };
   }
 
   /**
@@ -73,7 +74,7 @@ export class PolicyLoader {
       const runner = await Runner.open({ runtime: this.#runtime, config, weights: opened, targets: [], maxContext, threads });
       // The session holds its weights, mapped or copied: nothing of them has to stay in the cache for the next version to pile up on.
       await rm(opened.blob.directory, { recursive: true });
-      return { version, run: (input) => runner.run(input, {}), release: () => { void runner.release(); } };
+      return { version, run: (input) => runner.run(input, null), release: () => { void runner.release(); } };
     } finally {
       weights.close();
     }

@@ -33,46 +33,58 @@ export interface RunnerOptions {
 /** Below this a step is too short to be shared out: measured on a model of 1M parameters, one thread is as fast as two. */
 const SMALL_MODEL_BYTES = 32 * 1024 * 1024;
 
+interface Sessions {
+  readonly prompt: Session;
+  readonly decode: Session;
+  /** Without adapters: what they would add of zeros costs a third of a small model's step. */
+  readonly decodeBase: Session;
+}
+
 export class Runner {
   readonly config: ModelConfig;
   readonly targets: readonly string[];
-  readonly #sessions: Readonly<Record<Phase, Session>>;
+  readonly #sessions: Sessions;
+  /** What a session for adapters is fed for the base model. */
+  readonly #zeros: TensorViews;
   #logits = new Float32Array(0);
 
-  private constructor(sessions: Readonly<Record<Phase, Session>>, { config, targets }: RunnerOptions) {
+  private constructor(sessions: Sessions, { config, targets }: RunnerOptions) {
     this.#sessions = sessions;
     this.config = config;
     this.targets = targets;
+    this.#zeros = adapterFeeds(config, targets, new Map());
   }
 
   /** Blocks its thread while the weights are prepared. */
   static async open(options: RunnerOptions): Promise<Runner> {
     const { runtime, config, weights, targets, maxContext, threads } = options;
     const { blob, quantized } = weights;
-    const open = async (phase: Phase): Promise<Session> => {
-      const path = await writeGraph(blob.directory, stepGraph(phase, config, weights, targets, maxContext));
+    const open = async (phase: Phase, adapted: readonly string[]): Promise<Session> => {
+      const path = await writeGraph(blob.directory, stepGraph(phase, config, weights, adapted, maxContext));
       return runtime.open({ path, threads: threads || (blob.bytes < SMALL_MODEL_BYTES ? 1 : availableParallelism()) });
     };
-    const prompt = await open('prompt');
+    const prompt = await open('prompt', targets);
     // The kernel for 8 bits is the same for few rows and for many.
-    return new Runner({ prompt, decode: quantized ? prompt : await open('decode') }, options);
+    const decode = quantized ? prompt : await open('decode', targets);
+    return new Runner({ prompt, decode, decodeBase: targets.length === 0 ? decode : await open('decode', []) }, options);
   }
 
   /**
    * Appends the tokens to the cache.
-   * @param adapter the feeds of `adapterFeeds`
+   * @param adapter the feeds of `adapterFeeds`; null for the base model
    * @returns logits after each row's last token, `[batch, vocab]`; overwritten by the next run
    */
-  async run(input: RunInput, adapter: TensorViews): Promise<Float32Array> {
+  async run(input: RunInput, adapter: TensorViews | null): Promise<Float32Array> {
     const { tokenIds, batch, pasts, slot } = input;
     const { vocabSize } = this.config;
     const time = tokenIds.length / batch;
     if (this.#logits.length < batch * vocabSize) this.#logits = new Float32Array(batch * vocabSize);
-    const session = this.#sessions[time > 1 ? 'prompt' : 'decode'];
+    const session = time > 1 ? this.#sessions.prompt : adapter ? this.#sessions.decode : this.#sessions.decodeBase;
+    const feeds = session === this.#sessions.decodeBase ? {} : adapter ?? this.#zeros;
     for (let from = 0; from < batch; from += MAX_BATCH) {
       const to = Math.min(from + MAX_BATCH, batch);
       const part = { ...input, tokenIds: tokenIds.subarray(from * time, to * time), batch: to - from, pasts: pasts.subarray(from, to), slot: slot + from };
-      await session.run({ ...stepInputs(part, session.inputNames), ...adapter }, stepOutputs(part, this.#logits.subarray(from * vocabSize, to * vocabSize)));
+      await session.run({ ...stepInputs(part, session.inputNames), ...feeds }, stepOutputs(part, this.#logits.subarray(from * vocabSize, to * vocabSize)));
     }
     return this.#logits.subarray(0, batch * vocabSize);
   }
