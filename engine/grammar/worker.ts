@@ -1,10 +1,9 @@
 /** The thread that knows grammars: compiles them, and computes which tokens may come next while the engine's thread runs the model. */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
-import type { GrammarMatcher } from '@mlc-ai/web-xgrammar';
 import { openText } from '../../model/open.ts';
 import { SchemaError } from './json/error.ts';
 import { SHARED, type ChoiceMessage, type FromGrammar, type GrammarThreadData, type ToGrammar } from './protocol.ts';
-import { CompileError, GrammarCompiler } from './xgrammar.ts';
+import { CompileError, GrammarCompiler, type HeldText } from './xgrammar.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('engine/grammar/worker.ts runs in a worker thread');
@@ -14,7 +13,7 @@ const { config, tokenizer } = openText(model);
 const compiler = new GrammarCompiler({ tokenizer, size: config.vocabSize, stopTokenIds: config.eosTokenIds, spokenSpecials });
 
 interface Choice {
-  readonly matcher: GrammarMatcher;
+  readonly text: HeldText;
   readonly shared: Int32Array;
 }
 
@@ -37,18 +36,18 @@ async function compile(message: ToGrammar & { type: 'compile' }): Promise<void> 
 
 async function follow(message: ChoiceMessage): Promise<void> {
   if (message.type === 'end') {
-    choices.get(message.id)?.matcher.dispose();
+    choices.get(message.id)?.text.dispose();
     choices.delete(message.id);
     return;
   }
   const shared = message.type === 'begin' ? message.shared : choices.get(message.id)?.shared;
   if (shared === undefined) return;
   try {
-    if (message.type === 'begin') choices.set(message.id, { matcher: await compiler.matcher(message.grammar, message.stopTokenIds), shared });
+    if (message.type === 'begin') choices.set(message.id, { text: await compiler.begin(message.grammar, message.stopTokenIds), shared });
     const choice = choices.get(message.id);
-    const isAccepted = message.type === 'begin' || choice?.matcher.acceptToken(message.tokenId) === true;
-    if (choice === undefined || !isAccepted || choice.matcher.isTerminated()) throw new Error('not a token of the grammar');
-    shared.set(await choice.matcher.getNextTokenBitmask(), SHARED.mask);
+    const isAccepted = message.type === 'begin' || choice?.text.accept(message.tokenId) === true;
+    if (choice === undefined || !isAccepted || choice.text.hasEnded()) throw new Error('not a token of the grammar');
+    shared.set(await choice.text.mask(), SHARED.mask);
   } catch {
     Atomics.store(shared, SHARED.failed, 1); // the engine's thread says so
   }

@@ -3,10 +3,11 @@
  * asks `location` where it is. So it is loaded in a thread of its own, by this file alone.
  */
 import type * as WebXgrammar from '@mlc-ai/web-xgrammar';
-import type { CompiledGrammar, GrammarCompiler as LibraryCompiler, GrammarMatcher } from '@mlc-ai/web-xgrammar';
+import type { CompiledGrammar, GrammarCompiler as LibraryCompiler } from '@mlc-ai/web-xgrammar';
 import type { Grammar } from '../../model/grammar.ts';
 import type { Tokenizer } from '../../model/tokenizer.ts';
 import { structuralTag } from './structural-tag.ts';
+import { utf8Texts, type Utf8Text } from './utf8.ts';
 
 type Library = typeof WebXgrammar;
 
@@ -27,17 +28,29 @@ export class CompileError extends Error {
   }
 }
 
+/** A text that a grammar holds, as it grows. */
+export interface HeldText {
+  /** Which tokens may come next: bit `id % 32` of word `id / 32`. */
+  mask(): Promise<Int32Array>;
+  /** False: the grammar does not let it through. */
+  accept(tokenId: number): boolean;
+  hasEnded(): boolean;
+  dispose(): void;
+}
+
 /** Compiled grammars that are kept. */
 const KEPT = 64;
 
 export class GrammarCompiler {
   readonly #vocabulary: Vocabulary;
   readonly #compiled = new Map<string, CompiledGrammar>();
+  readonly #newUtf8Text: () => Utf8Text;
   #instance: Promise<Instance> | null = null;
   #generation = 0;
 
   constructor(vocabulary: Vocabulary) {
     this.#vocabulary = vocabulary;
+    this.#newUtf8Text = utf8Texts(textBytes(vocabulary), vocabulary.size);
   }
 
   /** Compiles, or has it already. @throws SchemaError, CompileError */
@@ -55,10 +68,24 @@ export class GrammarCompiler {
     return compiled;
   }
 
-  /** @throws what `compile` throws */
-  async matcher(grammar: Grammar, stopTokenIds: readonly number[]): Promise<GrammarMatcher> {
+  /** A text that begins. @throws what `compile` throws */
+  async begin(grammar: Grammar, stopTokenIds: readonly number[]): Promise<HeldText> {
     const compiled = await this.compile(grammar);
-    return (await this.#open()).library.GrammarMatcher.createGrammarMatcher(compiled, [...stopTokenIds]);
+    const matcher = await (await this.#open()).library.GrammarMatcher.createGrammarMatcher(compiled, [...stopTokenIds]);
+    const characters = this.#newUtf8Text();
+    return {
+      async mask() {
+        const mask = await matcher.getNextTokenBitmask();
+        characters.restrict(mask);
+        return mask;
+      },
+      accept(tokenId) {
+        characters.accept(tokenId);
+        return matcher.acceptToken(tokenId);
+      },
+      hasEnded: () => matcher.isTerminated(),
+      dispose: () => { matcher.dispose(); },
+    };
   }
 
   async #compileAnew(grammar: Grammar): Promise<CompiledGrammar> {
@@ -100,13 +127,19 @@ async function openInstance(vocabulary: Vocabulary, generation: number): Promise
   return { library, compiler: await library.GrammarCompiler.createGrammarCompiler(tokens, false) };
 }
 
+/** What a grammar takes a token for; nothing, for a special one that is not spoken. */
+function textBytes({ tokenizer, spokenSpecials }: Vocabulary): (tokenId: number) => Uint8Array {
+  const spoken = new Set(spokenSpecials.map((text) => tokenizer.tokenId(text)));
+  const nothing = new Uint8Array();
+  return (id) => (tokenizer.isSpecial(id) && !spoken.has(id) ? nothing : tokenizer.tokenBytes(id));
+}
+
 /** Each token's bytes in GPT-2's alphabet (openai/gpt-2 `encoder.py`, `bytes_to_unicode`): strings cannot hold bytes that are no text. */
-function encodedVocabulary({ tokenizer, size, spokenSpecials }: Vocabulary): string[] {
+function encodedVocabulary(vocabulary: Vocabulary): string[] {
   let next = 0x100;
   const alphabet = Array.from({ length: 256 }, (_, byte) => String.fromCodePoint((byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae ? byte : next++));
-  const spoken = new Set(spokenSpecials.map((text) => tokenizer.tokenId(text)));
-  return Array.from({ length: Math.min(size, tokenizer.vocabSize) }, (_, id) =>
-    tokenizer.isSpecial(id) && !spoken.has(id) ? '' : Array.from(tokenizer.tokenBytes(id), (byte) => alphabet[byte]).join(''));
+  const bytesOf = textBytes(vocabulary);
+  return Array.from({ length: Math.min(vocabulary.size, vocabulary.tokenizer.vocabSize) }, (_, id) => Array.from(bytesOf(id), (byte) => alphabet[byte]).join(''));
 }
 
 /** The library writes why it aborts to the console. */

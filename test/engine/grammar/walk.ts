@@ -28,37 +28,37 @@ export function numbers(seed: number): () => number {
 
 /** A text of the grammar; null where it has not ended after `maxTokens`. Brackets and quotes are closed more often than chance would. */
 export async function walk(grammar: Grammar, random: () => number, maxTokens = 600): Promise<string | null> {
-  const matcher = await compiler.matcher(grammar, [END]);
+  const held = await compiler.begin(grammar, [END]);
   let text = '';
   try {
     for (let i = 0; i < maxTokens; i++) {
-      const mask = await matcher.getNextTokenBitmask();
+      const mask = await held.mask();
       const allowed = tokens.keys().filter((id) => ((mask[id >> 5] ?? 0) >>> (id & 31)) & 1).toArray();
       if (allowed.length === 0) throw new Error(`nothing may follow ${JSON.stringify(text)}`);
       const closing = allowed.find((id) => '"}]<,'.includes(tokens[id] ?? ' '));
       const any = allowed[Math.floor(random() * allowed.length)] ?? END;
       const id = allowed.includes(END) && random() < 0.5 ? END : closing !== undefined && random() < 0.3 ? closing : any;
-      if (!matcher.acceptToken(id)) throw new Error(`${JSON.stringify(tokens[id])} was allowed and then refused`);
+      if (!held.accept(id)) throw new Error(`${JSON.stringify(tokens[id])} was allowed and then refused`);
       if (id === END) return text;
       text += tokens[id] ?? '';
     }
     return null;
   } finally {
-    matcher.dispose();
+    held.dispose();
   }
 }
 
 /** Whether a whole text is of the grammar. */
 export async function accepts(grammar: Grammar, text: string): Promise<boolean> {
-  const matcher = await compiler.matcher(grammar, [END]);
+  const held = await compiler.begin(grammar, [END]);
   try {
     for (const character of text) {
       const id = tokens.indexOf(character);
       if (id < 0) throw new Error(`the vocabulary has no ${JSON.stringify(character)}`);
-      if (!matcher.acceptToken(id)) return false;
+      if (!held.accept(id)) return false;
     }
-    return matcher.acceptToken(END);
+    return held.accept(END);
   } finally {
-    matcher.dispose();
+    held.dispose();
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { integerRange, numberRange } from '../../../../engine/grammar/json/number-range.ts';
 
 const whole = (pattern: string | null) => (text: string) => pattern !== null && new RegExp(`^(?:${pattern})$`).test(text);

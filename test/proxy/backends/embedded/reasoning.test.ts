@@ -23,7 +23,7 @@ const cases: readonly (readonly [what: string, text: string, isOpen: boolean, re
 for (const [what, text, isOpen, reasoning, said] of cases) {
   test(what, () => {
     assert.deepEqual(read([text], isOpen), { reasoning, said });
-    assert.deepEqual(read([...text], isOpen), { reasoning, said });
+    assert.deepEqual(read(Array.from(text), isOpen), { reasoning, said });
   });
 }
 
