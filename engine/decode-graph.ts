@@ -4,13 +4,15 @@
  */
 import { architectures, type Forward } from '../model/architectures/index.ts';
 import { linear, type LoraValues } from '../model/architectures/linear.ts';
-import { add, cachedHeadDim, canRotate, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, reshape, reshapeTo, rotary, shapeOf, transpose, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
+import { add, cachedHeadDim, canRotate, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, reshape, reshapeTo, rotary, shapeOf, split, transpose, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart, linearModules, type LinearModules } from '../model/lora-targets.ts';
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
 import type { KvShape } from './kv.ts';
 import type { QuantizedWeights } from './quantized-weights.ts';
+import { jointMatrices, type JointMatrix } from './resident-weights.ts';
+import type { TensorViews } from './session/session.ts';
 
 /** Names of the graph's inputs and outputs; those of the cache count from 0 in the order of `KvCache.buffers`. */
 export const names = {
@@ -34,7 +36,7 @@ export const names = {
 
 /**
  * `prompt`: tokens times weights. The runtime keeps a copy of the weights in an order that suits many tokens, and a token's result does not depend on how many are read with it.
- * `decode`: weights times tokens, transposed back. Weights are read where they are mapped, once, whatever the batch, which is up to twice as fast for a few rows; up to `MAX_BATCH` of
+ * `decode`: weights times tokens, transposed back. Weights are inputs, as they lie, and read once whatever the batch, which is up to twice as fast for a few rows; up to `MAX_BATCH` of
  * them, a row's result does not depend on the batch. For more the runtime would sum in other blocks.
  */
 export type Phase = 'prompt' | 'decode';
@@ -54,6 +56,8 @@ export interface GraphWeights {
   readonly blob: WeightBlob;
   /** Null: everything is computed in float32. */
   readonly quantized: QuantizedWeights | null;
+  /** What sessions that decode in float32 are fed. */
+  readonly resident: TensorViews;
 }
 
 /** What is quantized: the linear layers and the head. What is only looked up or multiplied by element stays as it is. */
@@ -78,9 +82,10 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
     weights.set(name, known);
     return known;
   };
+  const inFloat = phase === 'prompt' ? (x: Value, name: string, lora?: LoraValues) => linear(x, weight(name), lora) : weightsFirst(graph, config);
   const product = (x: Value, name: string, lora?: LoraValues): Value => {
     const inBits = quantized?.product(x, name);
-    if (!inBits) return (phase === 'prompt' ? linear : weightsFirst)(x, weight(name), lora);
+    if (!inBits) return inFloat(x, name, lora);
     return lora ? add(inBits, gemm(gemm(x, lora.a, { transB: true }), lora.b, { transB: true })) : inBits;
   };
   const forward: Forward = {
@@ -101,11 +106,28 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   return encodeModel(graph);
 }
 
-/** As `linear`, x `[N, in]` and weight `[out, in]` → `[N, out]`, by way of W xᵀ. */
-function weightsFirst(x: Value, weight: Value, lora?: LoraValues): Value {
+/** As `linear`, x `[N, in]` → `[N, out]`, by way of W xᵀ; what multiplies the same x is multiplied together. */
+function weightsFirst(graph: Graph, config: ModelConfig): (x: Value, name: string, lora?: LoraValues) => Value {
+  const matrices = jointMatrices(config);
+  const products = new Map<JointMatrix, { readonly x: Value; readonly parts: ReadonlyMap<string, Value> }>();
   const times = (left: Value, right: Value): Value => matmul(left, right, { transB: true });
-  const y = times(weight, x);
-  return transpose(lora ? add(y, matmul(lora.b, times(lora.a, x))) : y, [1, 0]);
+  const partsOf = (x: Value, matrix: JointMatrix): ReadonlyMap<string, Value> => {
+    const { name, parts, inner } = matrix;
+    const known = products.get(matrix);
+    if (known?.x === x) return known.parts;
+    const rows = [...parts.values()];
+    const y = times(graph.input(name, 'float32', [rows.reduce((sum, out) => sum + out, 0), inner]), x);
+    const values = rows.length === 1 ? [y] : split(y, rows, 0);
+    const made = new Map([...parts.keys()].map((part, i) => [part, values[i] ?? y]));
+    products.set(matrix, { x, parts: made });
+    return made;
+  };
+  return (x, name, lora) => {
+    const matrix = matrices.get(name);
+    const y = matrix && partsOf(x, matrix).get(name);
+    if (!y) throw new GraphError(`${name} is no linear layer's`);
+    return transpose(lora ? add(y, matmul(lora.b, times(lora.a, x))) : y, [1, 0]);
+  };
 }
 
 interface Step {

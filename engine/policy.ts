@@ -7,6 +7,7 @@ import { openWeights, type ModelNumbers } from '../model/open.ts';
 import { quantizedNames, type GraphWeights } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { openQuantizedWeights } from './quantized-weights.ts';
+import { readResidentWeights } from './resident-weights.ts';
 import { adapterFeeds, Runner, type AdapterMatrices, type RunInput } from './runner.ts';
 import { openRuntime, type Runtime } from './session/session.ts';
 
@@ -93,7 +94,8 @@ export class PolicyLoader {
 
 async function openGraphWeights({ config, weights }: Pick<ModelNumbers, 'config' | 'weights'>, name: string, options: PolicyOptions): Promise<GraphWeights> {
   const blob = await openWeightBlob(options.cacheDir, name, weights);
-  return { blob, quantized: options.weights === 'int8' ? await openQuantizedWeights(blob.directory, weights, quantizedNames(config)) : null };
+  if (options.weights === 'int8') return { blob, quantized: await openQuantizedWeights(blob.directory, weights, quantizedNames(config)), resident: {} };
+  return { blob, quantized: null, resident: await readResidentWeights(config, blob) };
 }
 
 function sharedPolicy(version: number, runner: Runner, matrices: AdapterMatrices): Policy {

@@ -44,12 +44,14 @@ export class Runner {
   readonly config: ModelConfig;
   readonly targets: readonly string[];
   readonly #sessions: Sessions;
+  readonly #resident: TensorViews;
   /** What a session for adapters is fed for the base model. */
   readonly #zeros: TensorViews;
   #logits = new Float32Array(0);
 
-  private constructor(sessions: Sessions, { config, targets }: RunnerOptions) {
+  private constructor(sessions: Sessions, { config, targets, weights }: RunnerOptions) {
     this.#sessions = sessions;
+    this.#resident = weights.resident;
     this.config = config;
     this.targets = targets;
     this.#zeros = adapterFeeds(config, targets, new Map());
@@ -80,7 +82,7 @@ export class Runner {
     const time = tokenIds.length / batch;
     if (this.#logits.length < batch * vocabSize) this.#logits = new Float32Array(batch * vocabSize);
     const session = time > 1 ? this.#sessions.prompt : adapter ? this.#sessions.decode : this.#sessions.decodeBase;
-    const feeds = session === this.#sessions.decodeBase ? {} : adapter ?? this.#zeros;
+    const feeds = { ...(session === this.#sessions.prompt ? {} : this.#resident), ...(session === this.#sessions.decodeBase ? {} : adapter ?? this.#zeros) };
     for (let from = 0; from < batch; from += MAX_BATCH) {
       const to = Math.min(from + MAX_BATCH, batch);
       const part = { ...input, tokenIds: tokenIds.subarray(from * time, to * time), batch: to - from, pasts: pasts.subarray(from, to), slot: slot + from };

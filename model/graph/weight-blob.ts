@@ -25,6 +25,8 @@ export interface WeightBlob {
   readonly bytes: number;
   /** A weight as an external tensor of a graph. Ask once per graph and name. @throws GraphError for an unknown name */
   in(graph: Graph, name: string): Value;
+  /** Fills `into`, which has the tensor's size, with a float32 tensor. @throws GraphError for an unknown name */
+  read(name: string, into: Float32Array): Promise<void>;
 }
 
 /** One tensor of a file. */
@@ -49,14 +51,23 @@ export async function openBlob(directory: string, fileName: string, tensors: rea
   const { offsets, bytes } = layout(tensors);
   const path = join(directory, fileName);
   if ((await sizeOf(path)) !== bytes) await write(path, tensors, offsets, bytes);
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const places = new Map(tensors.map(({ name, shape, dtype }) => [name, { shape, data: { location: fileName, offset: offsets.get(name) ?? 0, dtype } }]));
+  const placeOf = (name: string) => {
+    const place = places.get(name);
+    if (!place) throw new GraphError(`the model has no tensor "${name}"`);
+    return place;
+  };
   return {
     directory,
     bytes,
     in(graph, name) {
-      const tensor = byName.get(name);
-      if (!tensor) throw new GraphError(`the model has no tensor "${name}"`);
-      return graph.external(name, tensor.shape, { location: fileName, offset: offsets.get(name) ?? 0, dtype: tensor.dtype });
+      const { shape, data } = placeOf(name);
+      return graph.external(name, shape, data);
+    },
+    async read(name, into) {
+      const { offset } = placeOf(name).data;
+      await using file = await open(path);
+      await readAt(file, new Uint8Array(into.buffer, into.byteOffset, into.byteLength), offset);
     },
   };
 }
@@ -94,6 +105,15 @@ async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Pro
   for (let at = 0; at < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, at, Math.min(bytes.length - at, 1 << 30), offset + at);
     at += bytesWritten;
+  }
+}
+
+/** In pieces, likewise. */
+async function readAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, at, Math.min(bytes.length - at, 1 << 30), offset + at);
+    if (bytesRead === 0) throw new GraphError('a file of weights was cut off');
+    at += bytesRead;
   }
 }
 
