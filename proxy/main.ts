@@ -55,7 +55,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   const backend = deps.backend ?? await createBackend(config.backend, {
     cacheDir: join(config.dataDir, 'cache'),
     adapterTargets: config.trainer.method === 'lora' ? config.trainer.lora.targets : [],
-  });
+  }, log);
   cleanup.defer(() => backend.close());
   const shutdown = new AbortController();
   let storeFailure: string | null = null;

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Config, EmbeddedBackendConfig } from '../../config/schema.ts';
 import { startEngine } from '../../engine/client.ts';
+import { describeNeeds, memoryNeeds, requireMemory } from '../../engine/memory.ts';
 import type { Model } from '../../model/model.ts';
 import { openModel } from '../../model/open.ts';
 import { OpenAIBackend } from '../../proxy/backends/openai.ts';
@@ -53,6 +54,11 @@ async function* examineEmbedded(config: Config, backend: EmbeddedBackendConfig, 
     yield await check('data', () => {
       version = servedVersion(config.dataDir, model.fingerprint);
       return `${resolve(config.dataDir)}, version ${version.version} (${version.kind}) is current`;
+    });
+    yield await check('memory', () => {
+      const needs = memoryNeeds(model.config, backend);
+      requireMemory(needs, process.availableMemory());
+      return describeNeeds(needs);
     });
     yield await check('devices', () => describeDevices(config.trainer.device));
     yield await check('agreement', async () => {

@@ -2,8 +2,10 @@
 import type { EmbeddedBackendConfig } from '../../../config/schema.ts';
 import { startEngine } from '../../../engine/client.ts';
 import type { EngineOptions } from '../../../engine/engine.ts';
+import { describeNeeds, memoryNeeds, requireMemory } from '../../../engine/memory.ts';
 import { toolFormats } from '../../../model/chat/tool-formats.ts';
 import { openModel } from '../../../model/open.ts';
+import type { Log } from '../../log.ts';
 import { EmbeddedBackend } from './backend.ts';
 import { PromptEncoder } from './prompts.ts';
 import { CLOSE_TAG, OPEN_TAG } from './reasoning.ts';
@@ -12,11 +14,14 @@ import { CLOSE_TAG, OPEN_TAG } from './reasoning.ts';
 export type EngineNeeds = Pick<EngineOptions, 'cacheDir' | 'adapterTargets'>;
 
 /** @throws ModelError, ChatTemplateError or EngineError with a sentence that says what to do */
-export async function startEmbedded(config: EmbeddedBackendConfig, needs: EngineNeeds): Promise<EmbeddedBackend> {
+export async function startEmbedded(config: EmbeddedBackendConfig, needs: EngineNeeds, log: Log): Promise<EmbeddedBackend> {
   const source = { model: config.model, chatTemplatePath: config.chatTemplate };
   // Read here first: what is wrong with the files is found before any thread starts.
   const model = await openModel(source.model, { ...source, name: config.name });
   model.weights.close();
+  const memory = memoryNeeds(model.config, config);
+  requireMemory(memory, process.availableMemory());
+  log.info(`the engine takes ${describeNeeds(memory)}`);
   const { tokenizer, chatTemplate } = model;
   const { maxContext, maxRows, maxQueue, maxQueueMs, maxStallMs, prefixCacheBytes, threads, weights, swap } = config;
   const toolFormat = config.toolFormat === 'none' ? null : toolFormats[config.toolFormat];
