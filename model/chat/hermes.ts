@@ -3,6 +3,7 @@
  * `<tool_call>{"name": "f", "arguments": {…}}</tool_call>`, whitespace allowed around the object.
  */
 import type { Grammar, Tagged } from '../grammar.ts';
+import { heldReader } from './held-calls.ts';
 import { endOfNested, memberSpans, skipSpace } from './json-span.ts';
 import { taggedReader, type TaggedCall } from './tagged-calls.ts';
 import { argumentsGrammar, looseArguments, readToolCalls, type FunctionTool, type SaidAndCalled, type ToolCallReader, type ToolFormat } from './tool-calls.ts';
@@ -13,6 +14,7 @@ const CLOSE = '</tool_call>';
 export const hermes: ToolFormat = {
   layoutTokens: [OPEN, CLOSE],
   newReader: hermesReader,
+  newHeldReader: (tools) => heldReader(tools.map((tool) => ({ name: tool.name, ...call(tool, argumentsGrammar(tool)) })), OPEN, (text) => text.trim() === ''),
   callsGrammar: (tools, onlyOne) => ({ type: 'tags', tags: tools.map((tool) => call(tool, argumentsGrammar(tool))), separator: '\n', onlyOne }),
   textGrammar: (tools) => ({ type: 'text_with_tags', trigger: OPEN, tags: tools.map((tool) => call(tool, looseArguments(tool))) }),
 };

@@ -3,6 +3,7 @@
  * (https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_1, *JSON based tool calling*). `<|python_tag|>` before it is a special token, and skipped.
  */
 import type { Grammar, Tagged } from '../grammar.ts';
+import { heldReader } from './held-calls.ts';
 import { jsonCall } from './hermes.ts';
 import { endOfNested, skipSpace } from './json-span.ts';
 import { argumentsGrammar, looseArguments, type FunctionTool, type SaidAndCalled, type ToolFormat } from './tool-calls.ts';
@@ -13,6 +14,7 @@ const NAME = '{"name": ';
 export const llamaJson: ToolFormat = {
   layoutTokens: [],
   newReader: () => wholeReader((text) => /^\s*(\{|$)/.test(text), parseCalls),
+  newHeldReader: (tools) => heldReader(tools.map((tool) => ({ name: tool.name, ...call(tool, argumentsGrammar(tool)) })), NAME, (text) => /^\s*;?\s*$/.test(text)),
   callsGrammar: (tools, onlyOne) => ({ type: 'tags', tags: tools.map((tool) => call(tool, argumentsGrammar(tool))), separator: '; ', onlyOne }),
   textGrammar: (tools) => ({ type: 'text_with_tags', trigger: NAME, tags: tools.map((tool) => call(tool, looseArguments(tool))) }),
 };

@@ -29,6 +29,8 @@ export interface ToolFormat {
   /** Tokens that are calls' layout, though some tokenizers count them among the special ones: they must not be skipped. */
   readonly layoutTokens: readonly string[];
   newReader(tools: readonly FunctionTool[]): ToolCallReader;
+  /** Of a text that one of the grammars below held, where its calls can be read as they are written; else `newReader` reads it. */
+  newHeldReader?(tools: readonly FunctionTool[]): ToolCallReader;
   /** One call, or more, and nothing else. */
   callsGrammar(tools: readonly FunctionTool[], onlyOne: boolean): Grammar;
   /** Any text with calls; those of strict tools are valid. Null where calls cannot be told from text before they are over. */

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Engine, GenerateRequest } from '../../../engine/engine.ts';
 import type { ToolFormat } from '../../../model/chat/tool-calls.ts';
+import type { Grammar } from '../../../model/grammar.ts';
 import type { Tokenizer } from '../../../model/tokenizer.ts';
 import { parseChatRequest, type ChatRequest } from '../../dialects/chat.ts';
 import type { ReplyHeader } from '../../dialects/chat-reply.ts';
@@ -72,11 +73,12 @@ export class EmbeddedBackend implements PolicyBackend {
     const conversation = conversationOf(call.rollout, request);
     const promptTokenIds = await this.#encode(request, conversation, signal);
     const thinking = this.#thinking(promptTokenIds);
+    const grammar = answerGrammar(request, this.#formatOf(request), thinking);
     const all = remembered(pieces({
       engine: this.#parts.engine,
-      request: this.#generateRequest(request, promptTokenIds, thinking, call.version),
+      request: this.#generateRequest(request, promptTokenIds, grammar, call.version),
       tokenizer: this.#parts.tokenizer,
-      writers: Array.from({ length: request.n }, () => this.#newWriter(request, thinking)),
+      writers: Array.from({ length: request.n }, () => this.#newWriter(request, thinking, grammar !== null)),
       logprobs: request.logprobs,
     }, signal), (choice) => { this.#remember(conversation, promptTokenIds, choice); });
     const header: ReplyHeader = { id: call.responseId, created: Math.floor(Date.now() / 1000), model: this.#parts.model };
@@ -160,9 +162,8 @@ export class EmbeddedBackend implements PolicyBackend {
     return tokenizer.decode(promptTokenIds.subarray(-8)).trimEnd().endsWith(OPEN_TAG) ? 'open' : 'tags';
   }
 
-  #generateRequest(request: ChatRequest, promptTokenIds: Int32Array, thinking: Thinking, version: number | null): GenerateRequest {
+  #generateRequest(request: ChatRequest, promptTokenIds: Int32Array, grammar: Grammar | null, version: number | null): GenerateRequest {
     const { temperature, topP, topK, minP, seed, repetitionPenalty, frequencyPenalty, presencePenalty, logitBias } = request;
-    const grammar = answerGrammar(request, this.#formatOf(request), thinking);
     return {
       promptTokenIds,
       n: request.n,
@@ -184,7 +185,7 @@ export class EmbeddedBackend implements PolicyBackend {
     return tools.length > 0 && toolChoice.kind !== 'none' ? this.#parts.toolFormat : null;
   }
 
-  #newWriter(request: ChatRequest, thinking: Thinking): ChoiceWriter {
+  #newWriter(request: ChatRequest, thinking: Thinking, isHeld: boolean): ChoiceWriter {
     const format = this.#formatOf(request);
     const readsLayout = format !== null || thinking !== 'none';
     return new ChoiceWriter({
@@ -193,7 +194,7 @@ export class EmbeddedBackend implements PolicyBackend {
       stop: request.stop,
       stopTokenIds: new Set(this.#stopTokenIds(request)),
       reasoning: thinking === 'none' ? null : reasoningReader(thinking === 'open'),
-      toolCalls: format?.newReader(request.tools) ?? null,
+      toolCalls: (isHeld ? format?.newHeldReader?.(request.tools) : undefined) ?? format?.newReader(request.tools) ?? null,
       callsFinish: request.toolChoice.kind === 'named' ? 'stop' : 'tool_calls',
       parallelToolCalls: request.parallelToolCalls,
       newCallId: callId,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { readToolCalls, type FunctionTool } from '../../../model/chat/tool-calls.ts';
+import { readToolCalls, type FunctionTool, type SaidAndCalled, type ToolFormat } from '../../../model/chat/tool-calls.ts';
 import { toolFormats } from '../../../model/chat/tool-formats.ts';
 import { accepts, numbers, walk } from './walk.ts';
 
@@ -23,6 +23,7 @@ for (const [name, format] of Object.entries(toolFormats)) {
         const text = await walk(format.callsGrammar(tools, onlyOne), random);
         if (text === null) continue;
         const { content, toolCalls } = readToolCalls(format.newReader(tools), text);
+        for (const size of [1, 7, text.length]) assert.deepEqual(readHeld(format, text, size), { content, toolCalls }, text);
         assert.ok(content === '' && toolCalls.length > 0 && (!onlyOne || toolCalls.length === 1), text);
         for (const call of toolCalls) {
           seen.add(call.name);
@@ -33,6 +34,23 @@ for (const [name, format] of Object.entries(toolFormats)) {
     });
   }
 }
+
+/** The text in pieces, by the reader of held texts. */
+function readHeld(format: ToolFormat, text: string, size: number): SaidAndCalled {
+  const reader = format.newHeldReader?.(tools) ?? format.newReader(tools);
+  const pieces = text.match(new RegExp(`[\\s\\S]{1,${size}}`, 'g')) ?? [];
+  const events = [...pieces.flatMap((piece) => reader.push(piece)), ...reader.end()];
+  return readToolCalls({ push: () => events, end: () => [] }, '');
+}
+
+test('arguments of a held call leave as they are written; cut off, they stay what they were', () => {
+  const reader = toolFormats.hermes.newHeldReader?.(tools);
+  assert.ok(reader !== undefined);
+  assert.deepEqual(reader.push('Now <tool_call>\n{"name": "maybe", "argum'), [{ type: 'text', text: 'Now' }]);
+  assert.deepEqual(reader.push('ents": {"a"'), [{ type: 'call', index: 0, name: 'maybe' }, { type: 'arguments', index: 0, text: '{"a"' }]);
+  assert.deepEqual(reader.push(': {"}": "\\"}'), [{ type: 'arguments', index: 0, text: ': {"}": "\\"}' }]);
+  assert.deepEqual(reader.end(), []);
+});
 
 test('text with calls: any text, but a call that begins is one', async () => {
   const grammar = toolFormats.hermes.textGrammar(tools);
