@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import { embeddedBackendSchema } from '../../../../config/schema.ts';
 import { openText } from '../../../../model/open.ts';
 import { startEmbedded } from '../../../../proxy/backends/embedded/start.ts';
+import { createLog } from '../../../../proxy/log.ts';
 import { chatCall, outcome } from '../answers.ts';
 import { writeChainModel } from './chain-model.ts';
 
@@ -13,7 +14,7 @@ const home = mkdtempSync(join(tmpdir(), 'fulgurite-'));
 after(() => { rmSync(home, { recursive: true }); });
 const model = writeChainModel(join(home, 'chain'));
 const { tokenizer, chatTemplate } = openText(model);
-const backend = await startEmbedded(embeddedBackendSchema.parse({ kind: 'embedded', model, maxContext: 512, threads: 1 }), { cacheDir: join(home, 'cache'), adapterTargets: [] });
+const backend = await startEmbedded(embeddedBackendSchema.parse({ kind: 'embedded', model, maxContext: 512, threads: 1 }), { cacheDir: join(home, 'cache'), adapterTargets: [] }, createLog('silent'));
 after(() => backend.close());
 
 const chat = async (body: object, rollout = 'ro_1') => outcome(await backend.chat(chatCall({ model: 'chain', ...body }, { rollout }), new AbortController().signal));

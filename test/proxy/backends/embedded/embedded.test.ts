@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import { embeddedBackendSchema } from '../../../../config/schema.ts';
 import { openText } from '../../../../model/open.ts';
 import { startEmbedded } from '../../../../proxy/backends/embedded/start.ts';
+import { createLog } from '../../../../proxy/log.ts';
 import { ApiError } from '../../../../proxy/errors.ts';
 import { chatCall, outcome } from '../answers.ts';
 import { conformance } from '../conformance.ts';
@@ -18,7 +19,7 @@ const never = new AbortController().signal;
 
 async function open(config: object = {}) {
   const needs = { cacheDir: join(home, 'cache'), adapterTargets: [] };
-  const backend = await startEmbedded(embeddedBackendSchema.parse({ kind: 'embedded', model: directory, maxContext: 512, threads: 1, ...config }), needs);
+  const backend = await startEmbedded(embeddedBackendSchema.parse({ kind: 'embedded', model: directory, maxContext: 512, threads: 1, ...config }), needs, createLog('silent'));
   return {
     backend,
     chat: async (body: object, more = {}) => outcome(await backend.chat(chatCall({ model: 'chain', messages: [{ role: 'user', content: 'Hi' }], temperature: 0, ...body }, more), never)),

@@ -8,6 +8,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { embeddedBackendSchema } from '../../../../config/schema.ts';
 import type { JsonSchema } from '../../../../model/grammar.ts';
 import { startEmbedded } from '../../../../proxy/backends/embedded/start.ts';
+import { createLog } from '../../../../proxy/log.ts';
 import { supported } from '../../../engine/grammar/json/cases.ts';
 import { skipWithoutSmollm2, smollm2Path } from '../../../fixtures/smollm2/find.ts';
 import { chatCall, outcome } from '../answers.ts';
@@ -22,7 +23,7 @@ interface Run {
 /** An answer that the token limit cuts cannot be valid; of those that end, all must be. */
 async function validAnswers({ model, samples, maxTokens }: Run): Promise<{ ended: number; cut: number }> {
   const home = mkdtempSync(join(tmpdir(), 'fulgurite-'));
-  const backend = await startEmbedded(embeddedBackendSchema.parse({ kind: 'embedded', model, name: 'm', maxContext: 1024, maxRows: 8 }), { cacheDir: join(home, 'cache'), adapterTargets: [] });
+  const backend = await startEmbedded(embeddedBackendSchema.parse({ kind: 'embedded', model, name: 'm', maxContext: 1024, maxRows: 8 }), { cacheDir: join(home, 'cache'), adapterTargets: [] }, createLog('silent'));
   let ended = 0, cut = 0;
   try {
     for (const [name, schema] of Object.entries(supported)) {

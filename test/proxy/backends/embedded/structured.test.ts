@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { embeddedBackendSchema } from '../../../../config/schema.ts';
 import { startEmbedded } from '../../../../proxy/backends/embedded/start.ts';
+import { createLog } from '../../../../proxy/log.ts';
 import { toApiError } from '../../../../proxy/errors.ts';
 import { chatCall, outcome } from '../answers.ts';
 import { facts, writeChainModel } from './chain-model.ts';
@@ -17,7 +18,7 @@ const model = writeChainModel(join(home, 'chain'));
 const never = new AbortController().signal;
 
 async function open(config: object = {}) {
-  const backend = await startEmbedded(embeddedBackendSchema.parse({ kind: 'embedded', model, maxContext: 2048, threads: 1, ...config }), { cacheDir: join(home, 'cache'), adapterTargets: [] });
+  const backend = await startEmbedded(embeddedBackendSchema.parse({ kind: 'embedded', model, maxContext: 2048, threads: 1, ...config }), { cacheDir: join(home, 'cache'), adapterTargets: [] }, createLog('silent'));
   return {
     backend,
     chat: async (body: object) => outcome(await backend.chat(chatCall({ model: 'chain', messages: [{ role: 'user', content: 'Hi' }], ...body }), never)),
