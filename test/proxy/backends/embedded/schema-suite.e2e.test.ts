@@ -27,14 +27,14 @@ async function validAnswers({ model, samples, maxTokens }: Run): Promise<{ ended
   let ended = 0, cut = 0;
   try {
     for (const [name, schema] of Object.entries(supported)) {
-      // OpenAI's API takes schemas that are objects.
-      const asked = { type: 'object', properties: { answer: typeof schema === 'object' && JSON.stringify(schema).includes('"#') ? true : schema }, required: ['answer'], additionalProperties: false };
-      const whole: JsonSchema = typeof schema === 'object' && JSON.stringify(schema).includes('"#') ? schema : asked;
+      // OpenAI's API takes schemas that are objects; one that refers to its own root has to stay that root.
+      const refersToItself = JSON.stringify(schema).includes('"#');
+      const whole: JsonSchema = refersToItself ? schema : { type: 'object', properties: { answer: schema }, required: ['answer'], additionalProperties: false };
       const body = {
         model: 'm', messages: [{ role: 'user', content: `Give an example of ${name}, as JSON.` }], n: samples, seed: 1, temperature: 1, max_tokens: maxTokens,
         response_format: { type: 'json_schema', json_schema: { name: 'example', schema: whole } },
       };
-      const { choices } = await outcome(await backend.chat(chatCall(body), new AbortController().signal)).then(({ choices: all }) => ({ choices: all }));
+      const { choices } = await outcome(await backend.chat(chatCall(body), new AbortController().signal));
       const check = validator(whole);
       for (const { content, finishReason } of choices) {
         if (finishReason === 'length') cut++;
