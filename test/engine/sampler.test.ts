@@ -100,7 +100,7 @@ test('a grammar\'s mask and a bias are part of the distribution, not of the raw 
   const logits = Float32Array.of(0, 1, 2, 3, ...new Array<number>(40).fill(5));
   const allowed = Int32Array.of(0b0110, 0); // tokens 1 and 2
   const probability = (id: number) => Math.exp(id) / (Math.exp(1) + Math.exp(2));
-  const raw = (logit: number) => logit - Math.log(Array.from(logits, Math.exp).reduce((a, b) => a + b));
+  const raw = (logit: number) => logit - Math.log(Array.from(logits, (each) => Math.exp(each)).reduce((a, b) => a + b));
   for (const u of [0, 0.2, 0.5, 0.999]) {
     const token = sample(logits, { ...plain, temperature: 1 }, u, 1, null, allowed);
     assert.equal(token.id, u < probability(1) ? 1 : 2);
