@@ -48,7 +48,7 @@ export class Batcher {
 
   constructor(parts: BatcherParts) {
     this.#parts = parts;
-    this.#lanes = new Lanes(parts.base, { shape: parts.shape, maxContext: parts.limits.maxContext, swap: parts.swap });
+    this.#lanes = new Lanes(parts.base, { shape: parts.shape, maxContext: parts.limits.maxContext, maxRows: parts.limits.maxRows, swap: parts.swap });
     this.#pace = new Pace(parts.maxStallMs, parts.limits.chunk);
     this.#prefixes = new PrefixCache(parts.shape, parts.prefixCacheBytes);
   }

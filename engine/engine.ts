@@ -106,7 +106,7 @@ export interface EngineStats {
   readonly waiting: number;
   readonly currentVersion: number;
   readonly loadedVersions: readonly number[];
-  /** Keys and values of running requests. */
+  /** For keys and values of running requests; of this, memory is what was written. */
   readonly kvBytes: number;
   /** Of texts that later requests may go on from. */
   readonly prefixBytes: number;

@@ -1,7 +1,7 @@
 /**
  * The keys and values of one lane's rows. Per layer and side one array `[rows, kvHeads, positions, headDim]`, so that rows 0…n−1
  * are one contiguous tensor: a decode step takes the first n rows as they lie. Both dimensions grow by doubling; what is copied
- * is only what rows hold.
+ * is only what rows hold. Rows that nobody has used yet cost addresses, not memory: the system gives zeroed pages when they are written.
  */
 
 export interface KvShape {
@@ -23,14 +23,17 @@ export function bucket(positions: number, most: number): number {
 export class KvCache {
   readonly shape: KvShape;
   readonly maxPositions: number;
+  readonly #firstRows: number;
   /** Keys and values alternate: `[k0, v0, k1, v1, …]`. Replaced when the cache grows. */
   buffers: readonly Float32Array[];
   rows = 0;
   positions = 0;
 
-  constructor(shape: KvShape, maxPositions: number) {
+  /** @param firstRows the smallest allocation, in rows: until there are more, a row that joins makes nobody's be copied */
+  constructor(shape: KvShape, maxPositions: number, firstRows = 1) {
     this.shape = shape;
     this.maxPositions = maxPositions;
+    this.#firstRows = firstRows;
     this.buffers = Array.from({ length: 2 * shape.layers }, () => new Float32Array(0));
   }
 
@@ -49,7 +52,7 @@ export class KvCache {
   reserve(rows: number, positions: number, lengths: readonly number[]): void {
     if (rows <= this.rows && positions <= this.positions) return;
     const grown = new KvCache(this.shape, this.maxPositions);
-    grown.rows = rows <= this.rows ? this.rows : Math.max(rows, 2 * this.rows);
+    grown.rows = rows <= this.rows ? this.rows : Math.max(rows, 2 * this.rows, this.#firstRows);
     grown.positions = positions <= this.positions ? this.positions : bucket(positions, this.maxPositions);
     grown.buffers = this.buffers.map(() => new Float32Array(grown.rows * grown.rowSize));
     lengths.forEach((length, row) => copyRow(this, row, grown, row, length));

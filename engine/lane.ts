@@ -47,6 +47,9 @@ export interface Reading {
   done: number;
 }
 
+/** Of a lane that gets its first row. */
+const FIRST_ROWS = 16;
+
 export class Lane {
   readonly policy: Policy;
   rows: Row[] = [];
@@ -55,9 +58,9 @@ export class Lane {
   /** No new requests; freed when empty. */
   isRetiring = false;
 
-  constructor(policy: Policy, shape: KvShape, maxContext: number) {
+  constructor(policy: Policy, shape: KvShape, maxContext: number, maxRows: number) {
     this.policy = policy;
-    this.cache = new KvCache(shape, maxContext);
+    this.cache = new KvCache(shape, maxContext, Math.min(FIRST_ROWS, maxRows));
   }
 
   get isEmpty(): boolean {

@@ -7,6 +7,7 @@ import type { Policy } from './policy.ts';
 export interface LaneOptions {
   readonly shape: KvShape;
   readonly maxContext: number;
+  readonly maxRows: number;
   readonly swap: EngineOptions['swap'];
 }
 
@@ -43,7 +44,7 @@ export class Lanes implements Iterable<Lane> {
   /** @throws EngineError `engine_failed` when there is one of this version already */
   add(policy: Policy): Lane {
     if (this.#lanes.has(policy.version)) throw new EngineError('engine_failed', `Policy version ${policy.version} is loaded already.`);
-    const lane = new Lane(policy, this.#options.shape, this.#options.maxContext);
+    const lane = new Lane(policy, this.#options.shape, this.#options.maxContext, this.#options.maxRows);
     this.#lanes.set(policy.version, lane);
     return lane;
   }
