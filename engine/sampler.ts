@@ -3,6 +3,7 @@
  * top-k, top-p; then the inverse of the cumulative distribution.
  */
 import type { SampledToken, SamplingOptions } from './engine.ts';
+import { expOfNonPositive } from './exp.ts';
 import { offered } from './offered.ts';
 import type { Penalties, Seen } from './penalties.ts';
 import { topIds } from './top.ts';
@@ -58,7 +59,7 @@ export function distribution(logits: Float32Array, options: Shaping, max: number
   const weights = new Float64Array(logits.length);
   let total = 0;
   for (let i = 0; i < logits.length; i++) {
-    const weight = Math.exp(((logits[i] ?? 0) - max) / options.temperature);
+    const weight = expOfNonPositive(((logits[i] ?? 0) - max) / options.temperature);
     weights[i] = weight;
     total += weight;
   }
@@ -133,6 +134,6 @@ function argmax(logits: Float32Array): number {
 
 function expSum(logits: Float32Array, max: number): number {
   let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += Math.exp((logits[i] ?? 0) - max);
+  for (let i = 0; i < logits.length; i++) sum += expOfNonPositive((logits[i] ?? 0) - max);
   return sum;
 }
