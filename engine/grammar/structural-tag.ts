@@ -12,7 +12,10 @@ export function structuralTag(grammar: Grammar): StructuralTagFormat {
     case 'sequence': return { type: 'sequence', elements: grammar.parts.map(structuralTag) };
     case 'either': return { type: 'or', elements: grammar.of.map(structuralTag) };
     case 'tagged': return tag(grammar);
-    case 'tags': return { type: 'tags_with_separator', tags: grammar.tags.map(tag), separator: grammar.separator, at_least_one: true, stop_after_first: grammar.onlyOne };
+    // Its own way to say one (`stop_after_first`) is not taken beside what ends.
+    case 'tags': return grammar.onlyOne
+      ? { type: 'or', elements: grammar.tags.map(tag) }
+      : { type: 'tags_with_separator', tags: grammar.tags.map(tag), separator: grammar.separator, at_least_one: true };
     default: return { type: 'triggered_tags', triggers: [grammar.trigger], tags: grammar.tags.map(tag) };
   }
 }

@@ -22,7 +22,7 @@ function saidGrammar({ tools, toolChoice, parallelToolCalls, responseFormat }: C
   if (format !== null && toolChoice.kind === 'required') return format.callsGrammar(tools, !parallelToolCalls);
   const content: Grammar | null = responseFormat.type === 'text' ? null : { type: 'json', schema: responseFormat.type === 'json_schema' ? responseFormat.schema : { type: 'object' } };
   if (format === null || tools.length === 0) return content;
-  // The model may call instead of answering in the form that was asked for.
-  if (content !== null) return { type: 'either', of: [content, format.callsGrammar(tools, !parallelToolCalls)] };
+  // The model may call instead of answering in the form that was asked for: once, as the library has no choice between what may go on and what may not.
+  if (content !== null) return { type: 'either', of: [content, format.callsGrammar(tools, true)] };
   return tools.some(({ strict }) => strict) ? format.textGrammar(tools) : null;
 }
