@@ -31,6 +31,9 @@ test('three turns of a conversation are one sequence of the ids that were sample
       known = [...prompt, ...kept[0]?.ids ?? []];
       messages.push({ role: 'assistant', content: choices[0]?.content }, user('And?'));
     }
+    const { prompt_tokens_reused: reused = 0, prompt_tokens: readTokens = 0, prefix_hit_rate: rate } = await backend.stats();
+    assert.ok(reused > 0);
+    assert.equal(rate, reused / (reused + readTokens));
     // A hot model writes words letter by letter: its text, encoded again, is something else.
     const text = chatTemplate.render({ messages: messages as never, addGenerationPrompt: true });
     assert.notDeepEqual([...tokenizer.encode(text)].slice(0, known.length), known);
