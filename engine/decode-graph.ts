@@ -9,9 +9,9 @@ import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart, linearModules, type LinearModules } from '../model/lora-targets.ts';
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
+import { jointMatrices, rowsOf, type JointMatrix } from './joint-matrices.ts';
 import type { KvShape } from './kv.ts';
 import type { QuantizedWeights } from './quantized-weights.ts';
-import { jointMatrices, type JointMatrix } from './resident-weights.ts';
 import type { TensorViews } from './session/session.ts';
 
 /** Names of the graph's inputs and outputs; those of the cache count from 0 in the order of `KvCache.buffers`. */
@@ -60,10 +60,6 @@ export interface GraphWeights {
   readonly resident: TensorViews;
 }
 
-/** What is quantized: the linear layers and the head. What is only looked up or multiplied by element stays as it is. */
-export const quantizedNames = (config: ModelConfig): readonly string[] =>
-  [...new Set([...[...linearModules(config).keys()].map((module) => `${module}.weight`), architectures[config.architecture].headWeight(config)])];
-
 /**
  * @param targets projections that take an adapter; its matrices are inputs `[rank, in]` and `[out, rank]` of any rank, alpha
  *   multiplied into the second
@@ -82,11 +78,21 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
     weights.set(name, known);
     return known;
   };
-  const inFloat = phase === 'prompt' ? (x: Value, name: string, lora?: LoraValues) => linear(x, weight(name), lora) : weightsFirst(graph, config);
+  const times = (left: Value, right: Value): Value => matmul(left, right, { transB: true });
+  const matrices = jointMatrices(config);
+  const weightsFirst = jointly(0, (x, matrix) => times(graph.input(matrix.name, 'float32', [rowsOf(matrix), matrix.inner]), x));
+  const inBits = quantized && jointly(1, (x, matrix) => quantized.product(graph, x, matrix));
+  /** x `[N, in]` → `[N, out]`, as `linear`. */
   const product = (x: Value, name: string, lora?: LoraValues): Value => {
-    const inBits = quantized?.product(x, name);
-    if (!inBits) return inFloat(x, name, lora);
-    return lora ? add(inBits, gemm(gemm(x, lora.a, { transB: true }), lora.b, { transB: true })) : inBits;
+    const matrix = matrices.get(name);
+    if (!matrix) throw new GraphError(`${name} is no linear layer's`);
+    if (inBits && quantized.has(matrix)) {
+      const y = inBits(x, matrix, name);
+      return lora ? add(y, gemm(gemm(x, lora.a, { transB: true }), lora.b, { transB: true })) : y;
+    }
+    if (phase === 'prompt') return linear(x, weight(name), lora);
+    const y = weightsFirst(x, matrix, name);
+    return transpose(lora ? add(y, matmul(lora.b, times(lora.a, x))) : y, [1, 0]);
   };
   const forward: Forward = {
     config, weight,
@@ -106,28 +112,23 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   return encodeModel(graph);
 }
 
-/** As `linear`, x `[N, in]` → `[N, out]`, by way of W xᵀ; what multiplies the same x is multiplied together. */
-function weightsFirst(graph: Graph, config: ModelConfig): (x: Value, name: string, lora?: LoraValues) => Value {
-  const matrices = jointMatrices(config);
+/** Multiplies what reads the same x together, once, and gives each its part of the result along an axis. */
+function jointly(axis: number, multiply: (x: Value, matrix: JointMatrix) => Value): (x: Value, matrix: JointMatrix, name: string) => Value {
   const products = new Map<JointMatrix, { readonly x: Value; readonly parts: ReadonlyMap<string, Value> }>();
-  const times = (left: Value, right: Value): Value => matmul(left, right, { transB: true });
-  const partsOf = (x: Value, matrix: JointMatrix): ReadonlyMap<string, Value> => {
-    const { name, parts, inner } = matrix;
+  return (x, matrix, name) => {
     const known = products.get(matrix);
-    if (known?.x === x) return known.parts;
-    const rows = [...parts.values()];
-    const y = times(graph.input(name, 'float32', [rows.reduce((sum, out) => sum + out, 0), inner]), x);
-    const values = rows.length === 1 ? [y] : split(y, rows, 0);
-    const made = new Map([...parts.keys()].map((part, i) => [part, values[i] ?? y]));
-    products.set(matrix, { x, parts: made });
-    return made;
+    if (known && known.x !== x) throw new GraphError(`${name} does not multiply what the others of ${matrix.name} do`);
+    const parts = known?.parts ?? partsOf(multiply(x, matrix), matrix, axis);
+    products.set(matrix, { x, parts });
+    const part = parts.get(name);
+    if (!part) throw new GraphError(`${name} is not in ${matrix.name}`);
+    return part;
   };
-  return (x, name, lora) => {
-    const matrix = matrices.get(name);
-    const y = matrix && partsOf(x, matrix).get(name);
-    if (!y) throw new GraphError(`${name} is no linear layer's`);
-    return transpose(lora ? add(y, matmul(lora.b, times(lora.a, x))) : y, [1, 0]);
-  };
+}
+
+function partsOf(product: Value, { parts }: JointMatrix, axis: number): ReadonlyMap<string, Value> {
+  const values = parts.size === 1 ? [product] : split(product, [...parts.values()], axis);
+  return new Map([...parts.keys()].map((part, i) => [part, values[i] ?? product]));
 }
 
 interface Step {

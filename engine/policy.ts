@@ -4,8 +4,9 @@ import { loraScale, readAdapter, type Adapter } from '../model/adapter.ts';
 import { openWeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart } from '../model/lora-targets.ts';
 import { openWeights, type ModelNumbers } from '../model/open.ts';
-import { quantizedNames, type GraphWeights } from './decode-graph.ts';
+import type { GraphWeights } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
+import { jointMatrices } from './joint-matrices.ts';
 import { openQuantizedWeights } from './quantized-weights.ts';
 import { readResidentWeights } from './resident-weights.ts';
 import { adapterFeeds, Runner, type AdapterMatrices, type RunInput } from './runner.ts';
@@ -94,8 +95,9 @@ export class PolicyLoader {
 
 async function openGraphWeights({ config, weights }: Pick<ModelNumbers, 'config' | 'weights'>, name: string, options: PolicyOptions): Promise<GraphWeights> {
   const blob = await openWeightBlob(options.cacheDir, name, weights);
-  if (options.weights === 'int8') return { blob, quantized: await openQuantizedWeights(blob.directory, weights, quantizedNames(config)), resident: {} };
-  return { blob, quantized: null, resident: await readResidentWeights(config, blob) };
+  const matrices = [...new Set(jointMatrices(config).values())];
+  if (options.weights === 'int8') return { blob, quantized: await openQuantizedWeights(blob.directory, weights, matrices), resident: {} };
+  return { blob, quantized: null, resident: await readResidentWeights(matrices, blob) };
 }
 
 function sharedPolicy(version: number, runner: Runner, matrices: AdapterMatrices): Policy {

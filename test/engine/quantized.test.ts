@@ -29,10 +29,10 @@ await test('the kernel computes with what was quantized, the same for a row alon
   const x = Float32Array.from({ length: rows * inner }, () => random() - 0.5);
   await using directory = await mkdtempDisposable(join(tmpdir(), 'quantized-'));
   const weights = { names: () => ['w'], has: () => true, shape: () => [out, inner], read: () => ({ shape: [out, inner], data }), close: () => undefined };
-  const quantized = await openQuantizedWeights(directory.path, weights, ['w']);
+  const matrix = { name: 'w', parts: new Map([['w', out]]), inner };
+  const quantized = await openQuantizedWeights(directory.path, weights, [matrix]);
   const graph = new Graph();
-  const product = quantized.product(graph.input('x', 'float32', ['N', inner]), 'w') ?? assert.fail('96 is three blocks');
-  graph.output('y', product);
+  graph.output('y', quantized.product(graph, graph.input('x', 'float32', ['N', inner]), matrix));
   await writeFile(join(directory.path, 'graph.onnx'), encodeModel(graph));
   const session = await (await openRuntime()).open({ path: join(directory.path, 'graph.onnx'), threads: 1 });
   const multiply = async (count: number): Promise<Float32Array> => {
