@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { createAdapter, writeAdapter } from '../../model/adapter.ts';
 import { openWeights } from '../../model/open.ts';
 import { skipWithoutSmollm2, smollm2Path } from '../fixtures/smollm2/find.ts';
-import { collect, engineOn, idsOf, request, versionsOf } from './collect.ts';
+import { collect, engineOn, greedy, idsOf, request, versionsOf } from './collect.ts';
 
 interface Case {
   readonly prompt: string;
@@ -51,4 +51,12 @@ await test('SmolLM2 takes an adapter while it generates', { skip: skipWithoutSmo
   // A fresh adapter adds zero, so both versions say the same.
   assert.deepEqual([idsOf(before), idsOf(after)], [expected, expected]);
   assert.deepEqual([versionsOf(before)[31], versionsOf(after)[0]], [0, 1]);
+});
+
+await test('SmolLM2 says the same to the bit, alone and among twenty', { skip: skipWithoutSmollm2 }, async () => {
+  await using running = await engineOn(smollm2Path ?? '', { maxContext: 256, maxRows: 20, threads: 0, prefixCacheBytes: 0 });
+  const ask = (index: number) => collect(running.engine, request(cases[index % cases.length]?.prompt_ids ?? [], { maxTokens: 12, sampling: { ...greedy, temperature: 1, seed: index } }));
+  // More rows than one product takes: they are computed sixteen and four at a time.
+  const together = await Promise.all(Array.from({ length: 20 }, (_, index) => ask(index)));
+  for (const index of [0, 7, 15, 16, 19]) assert.deepEqual(await ask(index), together[index], `row ${index}`);
 });
