@@ -3,13 +3,12 @@
  * in place. There are two of them, which differ in how they multiply: one reads a prompt (batch 1, many tokens), one decodes (many rows, one token).
  */
 import { architectures, type Forward } from '../model/architectures/index.ts';
-import { linear, type LoraValues } from '../model/architectures/linear.ts';
+import { linear } from '../model/architectures/linear.ts';
 import { add, cachedHeadDim, canRotate, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, reshape, reshapeTo, rotary, shapeOf, split, transpose, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
-import { lastPart, linearModules, type LinearModules } from '../model/lora-targets.ts';
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
-import { jointMatrices, rowsOf, type JointMatrix } from './joint-matrices.ts';
+import { adaptedMatrices, jointMatrices, rowsOf, type JointMatrix } from './joint-matrices.ts';
 import type { KvShape } from './kv.ts';
 import type { QuantizedWeights } from './quantized-weights.ts';
 import type { TensorViews } from './session/session.ts';
@@ -30,8 +29,10 @@ export const names = {
   logits: 'logits',
   past: (buffer: number) => `past_${buffer}`,
   present: (buffer: number) => `present_${buffer}`,
-  loraA: (module: string) => `lora_a.${module}`,
-  loraB: (module: string) => `lora_b.${module}`,
+  /** float32 `[rank, in]`. */
+  loraA: ({ name }: JointMatrix) => `lora_a.${name}`,
+  /** float32 `[Σ out, rank]`, alpha multiplied in. */
+  loraB: ({ name }: JointMatrix) => `lora_b.${name}`,
 };
 
 /**
@@ -47,10 +48,6 @@ export const MAX_BATCH = 16;
 /** What a cache for this model's keys and values holds. */
 export const cacheShape = ({ layers, kvHeads, headDim }: ModelConfig): KvShape => ({ layers, kvHeads, headDim: cachedHeadDim(headDim) });
 
-/** Modules of the model that an adapter on these projections (`q_proj`) changes, with their `[out, in]`. */
-export const adaptedModules = (config: ModelConfig, targets: readonly string[]): LinearModules =>
-  new Map([...linearModules(config)].filter(([module]) => targets.includes(lastPart(module))));
-
 /** Where a graph finds its weights. */
 export interface GraphWeights {
   readonly blob: WeightBlob;
@@ -61,8 +58,7 @@ export interface GraphWeights {
 }
 
 /**
- * @param targets projections that take an adapter; its matrices are inputs `[rank, in]` and `[out, rank]` of any rank, alpha
- *   multiplied into the second
+ * @param targets projections that take an adapter; its matrices are inputs of any rank (`names.loraA`)
  * @returns the bytes of an ONNX model to be written into the blob's directory
  */
 export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }: GraphWeights, targets: readonly string[], maxContext: number): Uint8Array {
@@ -71,39 +67,46 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   const lastPosition = graph.input(names.lastPosition, 'int32', ['B']);
   const longest = graph.input(names.longest, 'int32', []);
   const wanted = graph.input(names.wanted, 'int64', ['B']);
-  const adapted = adaptedModules(config, targets);
   const weights = new Map<string, Value>();
   const weight = (name: string): Value => {
     const known = weights.get(name) ?? blob.in(graph, name);
     weights.set(name, known);
     return known;
   };
-  const times = (left: Value, right: Value): Value => matmul(left, right, { transB: true });
   const matrices = jointMatrices(config);
-  const weightsFirst = jointly(0, (x, matrix) => times(graph.input(matrix.name, 'float32', [rowsOf(matrix), matrix.inner]), x));
-  const inBits = quantized && jointly(1, (x, matrix) => quantized.product(graph, x, matrix));
+  const adapted = adaptedMatrices(matrices, targets);
+  /** What multiplies after what: y = (x Aᵀ) Bᵀ `[N, Σ out]`, or its transpose. The rank is each matrix's own. */
+  const factors = (matrix: JointMatrix): readonly [a: Value, b: Value] => [
+    graph.input(names.loraA(matrix), 'float32', [`R_${matrix.name}`, matrix.inner]), graph.input(names.loraB(matrix), 'float32', [rowsOf(matrix), `R_${matrix.name}`]),
+  ];
+  const lowRank = (x: Value, matrix: JointMatrix): Value => {
+    const [a, b] = factors(matrix);
+    return gemm(gemm(x, a, { transB: true }), b, { transB: true });
+  };
+  const weightsFirst = jointly(0, (x, matrix) => {
+    const times = (left: Value): Value => matmul(left, x, { transB: true });
+    const y = times(graph.input(matrix.name, 'float32', [rowsOf(matrix), matrix.inner]));
+    if (!adapted.has(matrix)) return y;
+    const [a, b] = factors(matrix);
+    return add(y, matmul(b, times(a)));
+  });
+  const inBits = quantized && jointly(1, (x, matrix) => {
+    const y = quantized.product(graph, x, matrix);
+    return adapted.has(matrix) ? add(y, lowRank(x, matrix)) : y;
+  });
+  const adapterPart = jointly(1, lowRank);
   /** x `[N, in]` → `[N, out]`, as `linear`. */
-  const product = (x: Value, name: string, lora?: LoraValues): Value => {
+  const product = (x: Value, name: string): Value => {
     const matrix = matrices.get(name);
     if (!matrix) throw new GraphError(`${name} is no linear layer's`);
-    if (inBits && quantized.has(matrix)) {
-      const y = inBits(x, matrix, name);
-      return lora ? add(y, gemm(gemm(x, lora.a, { transB: true }), lora.b, { transB: true })) : y;
-    }
-    if (phase === 'prompt') return linear(x, weight(name), lora);
-    const y = weightsFirst(x, matrix, name);
-    return transpose(lora ? add(y, matmul(lora.b, times(lora.a, x))) : y, [1, 0]);
+    if (inBits && quantized.has(matrix)) return inBits(x, matrix, name);
+    if (phase === 'decode') return transpose(weightsFirst(x, matrix, name), [1, 0]);
+    const y = linear(x, weight(name));
+    return adapted.has(matrix) ? add(y, adapterPart(x, matrix, name)) : y;
   };
   const forward: Forward = {
     config, weight,
-    linear(x, module) {
-      const [out, inner] = adapted.get(module) ?? [];
-      if (out === undefined || inner === undefined) return product(x, `${module}.weight`);
-      // Each adapter has its own rank; no two have to agree, so every module names its own.
-      const a = graph.input(names.loraA(module), 'float32', [`R_${module}`, inner]);
-      const b = graph.input(names.loraB(module), 'float32', [out, `R_${module}`]);
-      return product(x, `${module}.weight`, { a, b, scale: 1 });
-    },
+    linear: (x, module) => product(x, `${module}.weight`),
     attention: cachedAttention(config, { tokenIds, lastPosition, longest, maxContext }),
   };
   const architecture = architectures[config.architecture];

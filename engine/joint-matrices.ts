@@ -31,3 +31,7 @@ export function jointMatrices(config: ModelConfig): ReadonlyMap<string, JointMat
 }
 
 export const rowsOf = ({ parts }: JointMatrix): number => [...parts.values()].reduce((sum, out) => sum + out, 0);
+
+/** Those with a part that an adapter on these projections (`q_proj`) changes. */
+export const adaptedMatrices = (matrices: ReadonlyMap<string, JointMatrix>, targets: readonly string[]): ReadonlySet<JointMatrix> =>
+  new Set([...matrices].flatMap(([weight, matrix]) => (targets.includes(lastPart(weight.replace(/\.weight$/, ''))) ? [matrix] : [])));

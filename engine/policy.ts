@@ -4,12 +4,13 @@ import { loraScale, readAdapter, type Adapter } from '../model/adapter.ts';
 import { openWeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart } from '../model/lora-targets.ts';
 import { openWeights, type ModelNumbers } from '../model/open.ts';
+import { adapterFeeds, type AdapterMatrices } from './adapter-feeds.ts';
 import type { GraphWeights } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { jointMatrices } from './joint-matrices.ts';
 import { openQuantizedWeights } from './quantized-weights.ts';
 import { readResidentWeights } from './resident-weights.ts';
-import { adapterFeeds, Runner, type AdapterMatrices, type RunInput } from './runner.ts';
+import { Runner, type RunInput } from './runner.ts';
 import { openRuntime, type Runtime } from './session/session.ts';
 
 /** One version, ready to run. */

@@ -4,7 +4,8 @@ import { rename, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { ModelConfig } from '../model/model.ts';
-import { adaptedModules, MAX_BATCH, names, stepGraph, type GraphWeights, type Phase } from './decode-graph.ts';
+import { adapterFeeds } from './adapter-feeds.ts';
+import { MAX_BATCH, names, stepGraph, type GraphWeights, type Phase } from './decode-graph.ts';
 import type { KvCache } from './kv.ts';
 import type { Runtime, Session, TensorView, TensorViews } from './session/session.ts';
 
@@ -124,20 +125,6 @@ function positionsOf(pasts: Int32Array, time: number): TensorView {
 function cacheViews(cache: KvCache, slot: number, batch: number): TensorView[] {
   const shape = [batch, cache.shape.kvHeads, cache.positions, cache.shape.headDim];
   return cache.buffers.map((_, buffer) => ({ data: cache.view(buffer, slot, batch), shape }));
-}
-
-/** An adapter's matrices by module: `a` `[rank, in]`, `b` `[out, rank]` with alpha multiplied in. */
-export type AdapterMatrices = ReadonlyMap<string, { readonly a: Float32Array; readonly b: Float32Array; readonly rank: number }>;
-
-/** Feeds for a session with these targets; where the adapter has nothing, a rank of one zero. */
-export function adapterFeeds(config: ModelConfig, targets: readonly string[], adapter: AdapterMatrices): TensorViews {
-  const feeds: Record<string, TensorView> = {};
-  for (const [module, [out, inner]] of adaptedModules(config, targets)) {
-    const { a, b, rank } = adapter.get(module) ?? { a: new Float32Array(inner), b: new Float32Array(out), rank: 1 };
-    feeds[names.loraA(module)] = { data: a, shape: [rank, inner] };
-    feeds[names.loraB(module)] = { data: b, shape: [out, rank] };
-  }
-  return feeds;
 }
 
 /** The file is named by its content, so that a graph of another version of this program is never taken for it. */
