@@ -67,6 +67,6 @@ function verdict(ours: readonly Curve[], trl: readonly Curve[], group: number, p
   const difference = finalDifference(ours, trl);
   const ratios = { finalRewardToTrl: figures.ours.final / figures.trl.final, secondsToTrl: figures.ours.seconds / figures.trl.seconds };
   print(`\n${draw('ours', figures.ours)}\n\n${draw('TRL', figures.trl)}\n`);
-  print(`last third, ours − TRL: ${difference.mean.toFixed(3)} ± ${difference.standardError.toFixed(3)}; wall-clock, ours / TRL: ${ratios.secondsToTrl.toFixed(3)}`);
+  print(`last third, ours − TRL: ${difference.mean.toFixed(3)} ± ${difference.standardError?.toFixed(3) ?? 'unknown'} (by seed: ${difference.bySeed.map((one) => one.toFixed(3)).join(', ')}); wall-clock, ours / TRL: ${ratios.secondsToTrl.toFixed(3)}`);
   return { model: 'SmolLM2-135M', kinds, seeds: ours.length, ...figures, difference, ratios };
 }

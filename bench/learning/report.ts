@@ -30,16 +30,18 @@ export function standing(curves: readonly Curve[], group: number): Standing {
 }
 
 export interface Difference {
-  /** Mean final reward of ours minus theirs, task by task: both had the same ones. */
+  /** Final reward of ours minus theirs, by seed: both had the same tasks. */
+  readonly bySeed: readonly number[];
   readonly mean: number;
-  readonly standardError: number;
+  /** Of the mean, between seeds: policies of one program differ far more from seed to seed than their rewards do from task to task. Null for one seed, which tells nothing. */
+  readonly standardError: number | null;
 }
 
 export function finalDifference(ours: readonly Curve[], theirs: readonly Curve[]): Difference {
-  const others = theirs.flatMap(finalTasks);
-  const differences = ours.flatMap(finalTasks).map(({ reward }, i) => reward - (others[i]?.reward ?? NaN));
-  const center = mean(differences);
-  return { mean: center, standardError: Math.sqrt(sum(differences.map((one) => (one - center) ** 2)) / (differences.length - 1) / differences.length) };
+  const bySeed = ours.map((one, seed) => meanReward(finalTasks(one)) - meanReward((theirs[seed] ? finalTasks(theirs[seed]) : [])));
+  const center = mean(bySeed);
+  const variance = sum(bySeed.map((one) => (one - center) ** 2)) / (bySeed.length - 1);
+  return { bySeed, mean: center, standardError: bySeed.length > 1 ? Math.sqrt(variance / bySeed.length) : null };
 }
 
 export function draw(name: string, { curve, first, final, finalByKind, samples, seconds, startSeconds }: Standing): string {
