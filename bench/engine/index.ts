@@ -14,8 +14,9 @@ import { startLlamaCpp, startOurs, type Server } from './servers.ts';
 const cache = join(import.meta.dirname, '..', '..', '.cache');
 const smollm2 = join(cache, 'smollm2', 'SmolLM2-135M-Instruct.Q4_1.gguf');
 const CONTEXT = 1024;
-const PROMPT_WORDS = 120;
-const PREFILL_WORDS = 500;
+/** With what the template adds, prompts of about 130 and 512 tokens. */
+const PROMPT_WORDS = 85;
+const PREFILL_WORDS = 465;
 const MAX_TOKENS = 128;
 
 /** Ours against theirs, by what the weights are kept in. */
@@ -50,7 +51,7 @@ export const run: Benchmark = async (args, print) => {
   const threads = Number(values.threads);
   const llama = (weights: 'F32' | 'Q8_0') => () => startLlamaCpp(join(values.llama, 'llama-server'), quantized(values.llama, values.model, weights, work), { threads, slots: Math.max(...clients), context: CONTEXT });
   const ours = (weights: 'float32' | 'int8') => () => startOurs({
-    'dataDir': join(work, weights), 'backend.kind': 'embedded', 'backend.model': values.model, 'backend.weights': weights, 'backend.maxContext': String(CONTEXT), 'backend.maxRows': String(Math.max(...clients)), 'backend.threads': String(threads),
+    'dataDir': join(work, weights), 'backend.kind': 'embedded', 'backend.model': values.model, 'backend.weights': weights, 'backend.maxContext': String(CONTEXT), 'backend.maxRows': String(Math.max(...clients)), 'backend.threads': String(threads), ...(weights === 'int8' ? { 'trainer.enabled': 'false' } : {}),
   });
   const contenders = new Map<string, () => Promise<Server>>([
     ...(values.only.includes('f32') ? [['ours', ours('float32')], ['llama.cpp', llama('F32')]] as const : []),
@@ -63,7 +64,8 @@ export const run: Benchmark = async (args, print) => {
     for (let repetition = 0; repetition < Number(values.repetitions); repetition++) {
       for (const [name, start] of contenders) {
         await using server = await start();
-        const load = (clients: number, promptWords: number, maxTokens: number, requests: number): Promise<Measured> => measure({ url: server.url, clients, requests, promptWords, maxTokens, run: ++count });
+        const model = await modelOf(server);
+        const load = (clients: number, promptWords: number, maxTokens: number, requests: number): Promise<Measured> => measure({ url: server.url, model, clients, requests, promptWords, maxTokens, run: ++count });
         await load(1, PROMPT_WORDS, 16, 1); // not counted
         const prefill = await load(1, PREFILL_WORDS, 1, 3);
         const decode = new Map<number, Measured>();
@@ -81,6 +83,12 @@ export const run: Benchmark = async (args, print) => {
     rmSync(work, { recursive: true });
   }
 };
+
+/** The first that it lists. */
+async function modelOf({ url }: Server): Promise<string> {
+  const { data } = await (await fetch(`${url}/v1/models`)).json() as { data: readonly { id: string }[] }; // as OpenAI's API has it
+  return data[0]?.id ?? '';
+}
 
 /** One that somebody else started, and ends. */
 const running = (url: string): Promise<Server> => Promise.resolve({ url, memoryMb: () => Promise.resolve(0), [Symbol.asyncDispose]: () => Promise.resolve() });

@@ -1,11 +1,12 @@
-/** Load on an OpenAI-compatible server: streams of completions, each client sending the next request when its last one has ended. */
+/** Load on an OpenAI-compatible server: streams of answers, each client sending the next request when its last one has ended. */
 
 export interface Load {
   readonly url: string;
+  readonly model: string;
   readonly clients: number;
   /** Requests of each client. */
   readonly requests: number;
-  /** Words of a prompt; most are one token. */
+  /** Words of a message; most are one token. */
   readonly promptWords: number;
   readonly maxTokens: number;
   /** No two prompts of runs with different numbers begin alike, so that no cache helps. */
@@ -54,10 +55,10 @@ export function quantile(numbers: readonly number[], q: number): number {
   return sorted[Math.round(q * (sorted.length - 1))] ?? NaN;
 }
 
-async function complete({ url, promptWords, maxTokens }: Load, name: string): Promise<Answer> {
-  const body = { model: 'default', prompt: prompt(name, promptWords), max_tokens: maxTokens, temperature: 1, stream: true, stream_options: { include_usage: true } };
+async function complete({ url, model, promptWords, maxTokens }: Load, name: string): Promise<Answer> {
+  const body = { model, messages: [{ role: 'user', content: prompt(name, promptWords) }], max_tokens: maxTokens, temperature: 1, stream: true, stream_options: { include_usage: true } };
   const started = performance.now();
-  const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: 'Bearer none' }, body: JSON.stringify(body) });
+  const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: 'Bearer none' }, body: JSON.stringify(body) });
   if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}: ${(await response.text()).slice(0, 300)}`);
   let firstToken = NaN;
   let usage = '';
