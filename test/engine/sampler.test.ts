@@ -97,7 +97,7 @@ await test('topIds orders by value, then id', () => {
 });
 
 test('a grammar\'s mask and a bias are part of the distribution, not of the raw one', () => {
-  const logits = Float32Array.of(0, 1, 2, 3, ...new Array<number>(40).fill(5));
+  const logits = Float32Array.of(0, 1, 2, 3, ...Array.from({ length: 40 }, () => 5));
   const allowed = Int32Array.of(0b0110, 0); // tokens 1 and 2
   const probability = (id: number) => Math.exp(id) / (Math.exp(1) + Math.exp(2));
   const raw = (logit: number) => logit - Math.log(Array.from(logits, (each) => Math.exp(each)).reduce((a, b) => a + b));
