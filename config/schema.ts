@@ -69,7 +69,7 @@ export const trainerSchema = z.strictObject({
     .prefault({}).describe('AdamW (arXiv 1711.05101) with global-norm clipping.'),
   epochs: positive.default(1).describe('Passes over a round\'s steps.'),
   minibatches: positive.default(1).describe('Optimizer steps in a pass.'),
-  tokensPerMicroBatch: positive.default(4096).describe('Padded tokens in one forward and backward.'),
+  tokensPerMicroBatch: positive.default(2048).describe('Padded tokens in one forward and backward: more take more memory and are hardly faster.'),
   maxSteps: positive.default(4096).describe('Steps (calls) that one round takes at most, newest first.'),
   maxStaleness: z.number().int().nonnegative().default(1).describe('Steps sampled by a policy older than this many versions are left out.'),
   acceptTruncatedSampling: z.boolean().default(false).describe('Also train on steps sampled with top_p < 1, top_k or min_p, whose log-probs are not of the full distribution.'),

@@ -17,29 +17,37 @@ export interface PlacedRow {
 }
 
 /**
- * Attention compares every two tokens of a row, also of different branches: so many pairs cost what the rest of the model does for one token. Of a 135M-parameter Llama
- * 1,750; more for larger ones.
+ * Attention compares every two tokens of a row, also of different branches: so many pairs take the time that the rest of the model takes for one token. Measured with a
+ * 135M-parameter Llama; larger models take more time for a token.
  */
-const PAIRS_PER_TOKEN = 1500;
+const PAIRS_PER_TOKEN = 800;
 
+/** Of computing a row, in tokens. */
 const cost = (tokens: number): number => tokens + (tokens * tokens) / 2 / PAIRS_PER_TOKEN;
 
-/** Each row in exactly one tree. Rows are put together where that costs less than computing the beginning again, in trees of at most `maxTokens` unless a row alone is longer. */
+/**
+ * Each row in exactly one tree. A row joins the tree before it if that makes the tree cheaper, in relation to what its rows would cost apart; trees have at most
+ * `maxTokens` tokens, but for a row that alone has more.
+ */
 export function growPrefixTrees(rows: readonly Row[], maxTokens: number): PrefixTree[] {
   const trees: PrefixTree[] = [];
   let members: Row[] = [];
   let size = 0;
+  let apart = 0;
   const end = (): void => {
     if (members.length > 0) trees.push(layOut(members, size));
     members = [];
     size = 0;
+    apart = 0;
   };
   // In this order a row shares at least as much with the one before it as with any earlier one.
   for (const row of rows.toSorted((a, b) => compare(a.tokenIds, b.tokenIds))) {
     const before = members.at(-1);
-    const added = before ? row.tokenIds.length - sharedLength(before.tokenIds, row.tokenIds) : Infinity;
-    if (size + added > maxTokens || cost(size + added) - cost(size) >= cost(row.tokenIds.length)) end();
+    const added = row.tokenIds.length - (before ? sharedLength(before.tokenIds, row.tokenIds) : 0);
+    const alone = cost(row.tokenIds.length);
+    if (size + added > maxTokens || (cost(size + added) - cost(size)) / alone >= cost(size) / apart) end();
     size += members.length === 0 ? row.tokenIds.length : added;
+    apart += alone;
     members.push(row);
   }
   end();
