@@ -44,6 +44,6 @@ describe('kill -9 of a process that writes', () => {
       }
       return { acknowledged: acknowledged.length, crashed };
     }));
-    for (const { acknowledged, crashed } of results) assert.ok(acknowledged >= 10 && crashed > 0, `${acknowledged} acknowledged, ${crashed} crashed`);
+    for (const { acknowledged, crashed } of results) assert.ok(acknowledged >= 10 && crashed >= 10, `${acknowledged} acknowledged, ${crashed} crashed`);
   });
 });

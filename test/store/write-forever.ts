@@ -4,12 +4,14 @@ import { completeStep, openStep } from './rows.ts';
 
 const writer = await startWriter({ dataDir: process.argv[2] ?? '' });
 const started = await writer.write('createRollout', { mode: 'train' });
+// A call that never ends: whenever the kill comes, one step at least is open.
+await writer.write('openSteps', [openStep(started)]);
 
 async function writeSteps(): Promise<never> {
   for (let n = 0; ; n++) {
     const step = openStep(started);
     const opened = writer.write('openSteps', [step]);
-    if (n % 2 === 0) await opened; // so that some are open, and committed, when the end comes
+    if (n % 2 === 0) await opened;
     await writer.write('completeSteps', [completeStep(step.id, {
       response: 'x'.repeat(2000), completionIds: new Int32Array(60), logprobs: Float32Array.from({ length: 60 }, (_, i) => -i),
     })]);
