@@ -4,6 +4,7 @@ export { gradients } from './grad.ts';
 export { encodeModel } from './onnx/encode.ts';
 export { peakBytes } from './onnx/peak.ts';
 export { shareCommonSubexpressions } from './passes/common-subexpressions.ts';
+export { lowerForCpu } from './passes/cpu.ts';
 export { lowerForWebGpu } from './passes/webgpu.ts';
 export { removeDeadNodes } from './passes/dead-nodes.ts';
 export { GraphError, type Dim, type DType, type Shape, type Value, type ValueType } from './value.ts';

@@ -1,13 +1,13 @@
 /** Where the trainer's graphs run: on the CPU, or on a GPU by another of ONNX Runtime's execution providers. */
 import type { TrainerConfig } from '../../config/schema.ts';
-import { type Graph, lowerForWebGpu } from '../../model/graph/index.ts';
+import { type Graph, lowerForCpu, lowerForWebGpu } from '../../model/graph/index.ts';
 
 /** `webgpu` comes with onnxruntime-node and needs a driver (Vulkan, Metal, Direct3D 12); `cuda` needs its libraries too (README, "Requirements"). */
 export type Device = TrainerConfig['device'];
 
 /** The graph in operations that a device computes, and computes rightly. */
 export const lowerFor: Readonly<Record<Device, (graph: Graph) => Graph>> = {
-  cpu: (graph) => graph,
+  cpu: lowerForCpu,
   webgpu: lowerForWebGpu,
   cuda: (graph) => graph,
 };
