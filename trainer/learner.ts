@@ -80,11 +80,19 @@ export interface BackwardResult extends ForwardResult {
   readonly gradients: ReadonlyMap<string, Float32Array>;
 }
 
+/** How gradients will be computed. */
+export interface MemoryPlan {
+  /** The forward pass is computed again during the backward pass. */
+  readonly recompute: boolean;
+  /** Resident memory of the process at its peak, as estimated. */
+  readonly peakBytes: number;
+}
+
 export interface Learner {
   /** The trainable tensors by name (PEFT names for an adapter, Hugging Face names for full; `value_head.…`). The optimizer changes `data` in place. */
   readonly parameters: ReadonlyMap<string, Tensor>;
   /** Before the first of these is computed: can they be, in the memory there is? @throws TrainerError `not_enough_memory` */
-  plan(batches: readonly MicroBatch[]): Promise<void>;
+  plan(batches: readonly MicroBatch[]): Promise<MemoryPlan>;
   forward(batch: MicroBatch): Promise<ForwardResult>;
   forwardBackward(batch: MicroBatch): Promise<BackwardResult>;
   close(): Promise<void>;

@@ -21,7 +21,7 @@ export async function trainPolicy(context: WeighingContext, set: WeightedSet): P
   const { config, policy, progress } = context;
   const { loss } = algorithmOf(config);
   const minibatches = planMinibatches(context, loss, set);
-  await policy.learner.plan(minibatches.flat().map(({ batch }) => batch));
+  const memory = await policy.learner.plan(minibatches.flat().map(({ batch }) => batch));
   const trained = await update(context, loss, set, minibatches);
   progress.phase('measure');
   const after = new TokenStatistics(loss.policy);
@@ -31,7 +31,7 @@ export async function trainPolicy(context: WeighingContext, set: WeightedSet): P
     progress.check();
   }
   requireFiniteParameters(policy.learner.parameters);
-  return { ...trained, policyKl: after.klFromBehaviour };
+  return { ...trained, policyKl: after.klFromBehaviour, estimatedPeakMb: memory.peakBytes / 2 ** 20, recomputes: Number(memory.recompute) };
 }
 
 /** Epochs × minibatches: gradients of the micro-batches summed, clipped, one AdamW update each. */

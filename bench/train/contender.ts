@@ -18,6 +18,8 @@ export interface Contender {
   readonly seconds: readonly number[];
   /** Peak resident memory of the whole process, MiB. */
   readonly peakMb: number;
+  /** Ours: what was estimated before the first pass, MiB. */
+  readonly estimatedMb?: number;
   readonly loss: number;
   readonly gradNorm: number;
 }

@@ -89,10 +89,10 @@ async function prepare(path: string, rank: number, work: string): Promise<{ read
 
 function report(shape: string, runs: ReadonlyMap<Name, readonly Contender[]>, print: (line: string) => void): Record<string, unknown> {
   const medians = Object.fromEntries([...runs].map(([name, results]) => [name, {
-    seconds: median(results.flatMap(({ seconds }) => seconds)), peakMb: median(results.map(({ peakMb }) => peakMb)), loss: results[0]?.loss ?? NaN, gradNorm: results[0]?.gradNorm ?? NaN,
-  }])) as Partial<Record<Name, { seconds: number; peakMb: number; loss: number; gradNorm: number }>>; // those that ran
+    seconds: median(results.flatMap(({ seconds }) => seconds)), peakMb: median(results.map(({ peakMb }) => peakMb)), estimatedMb: results[0]?.estimatedMb, loss: results[0]?.loss ?? NaN, gradNorm: results[0]?.gradNorm ?? NaN,
+  }])) as Partial<Record<Name, { seconds: number; peakMb: number; estimatedMb: number | undefined; loss: number; gradNorm: number }>>; // those that ran
   print(`${shape}:`);
-  for (const [name, { seconds, peakMb, loss, gradNorm }] of Object.entries(medians)) print(`  ${name.padEnd(18)} ${seconds.toFixed(3)} s  ${peakMb.toFixed(0).padStart(6)} MB  loss ${loss.toFixed(6)}  |gradient| ${gradNorm.toPrecision(6)}`);
+  for (const [name, { seconds, peakMb, estimatedMb, loss, gradNorm }] of Object.entries(medians)) print(`  ${name.padEnd(18)} ${seconds.toFixed(3)} s  ${peakMb.toFixed(0).padStart(6)} MB  loss ${loss.toFixed(6)}  |gradient| ${gradNorm.toPrecision(6)}${estimatedMb === undefined ? '' : `  (estimated ${estimatedMb.toFixed(0)} MB)`}`);
   const ratio = (key: 'seconds' | 'peakMb', a: Name, b: Name): number | undefined => (medians[a] && medians[b] ? Number((medians[a][key] / medians[b][key]).toFixed(3)) : undefined);
   const ratios = {
     timeToTorch: ratio('seconds', 'ours', 'torch'),

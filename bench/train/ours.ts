@@ -10,6 +10,7 @@ const model = await openWeights(job.model);
 const adapter = readAdapter(job.adapter, model.config);
 const learner = await createEmbeddedLearner({ model, trainable: { kind: 'adapter', adapter }, loss: clippedLoss, memory: { recompute: job.recompute ? 'always' : 'never' }, threads: job.threads, cacheDir: job.cacheDir });
 const batch = workload(job, model.config.vocabSize);
+const { peakBytes } = await learner.plan([batch]);
 const seconds: number[] = [];
 let loss = NaN;
 let gradNorm = NaN;
@@ -23,4 +24,4 @@ for (let pass = 0; pass <= job.passes; pass++) {
 const peakMb = process.resourceUsage().maxRSS / 1024;
 await learner.close();
 model.weights.close();
-console.log(JSON.stringify({ seconds, peakMb, loss, gradNorm } satisfies Contender));
+console.log(JSON.stringify({ seconds, peakMb, estimatedMb: peakBytes / 2 ** 20, loss, gradNorm } satisfies Contender));

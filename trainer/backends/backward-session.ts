@@ -1,12 +1,12 @@
 /** The session that computes gradients, in one of two forms: the forward pass kept in memory, or computed again (`memory.ts` decides, before anything runs). */
 import type * as ort from 'onnxruntime-node';
 import { type Graph, peakBytes, shareCommonSubexpressions } from '../../model/graph/index.ts';
-import type { MicroBatch } from '../learner.ts';
-import { availableBytes, chooseRecompute, type MemoryOptions, residentPeak, type Standing } from './memory.ts';
+import type { MemoryPlan, MicroBatch } from '../learner.ts';
+import { availableBytes, type MemoryOptions, planMemory, residentPeak, type Standing } from './memory.ts';
 
 export interface BackwardSession {
   /** Settles the form for all of these. @throws TrainerError `not_enough_memory` */
-  plan(batches: readonly MicroBatch[]): Promise<void>;
+  plan(batches: readonly MicroBatch[]): Promise<MemoryPlan>;
   get(): Promise<ort.InferenceSession>;
   close(): Promise<void>;
 }
@@ -24,7 +24,7 @@ export function backwardSession(build: (recompute: boolean) => Graph, open: (gra
     return made;
   };
   const needs = (recompute: boolean, batches: readonly MicroBatch[]): number =>
-    residentPeak(standing, Math.max(...batches.map(({ batch, time, positions }) => form(recompute).tensors({ batch, time, M: positions.length }))));
+    residentPeak(standing, Math.max(0, ...batches.map(({ batch, time, positions }) => form(recompute).tensors({ batch, time, M: positions.length }))));
 
   let recompute = options.recompute === 'always';
   let session: Promise<ort.InferenceSession> | undefined;
@@ -34,12 +34,12 @@ export function backwardSession(build: (recompute: boolean) => Graph, open: (gra
   };
   return {
     async plan(batches) {
-      if (batches.length === 0) return;
       // Once again, always again: what the runtime has taken for the one form it would not give back for the other.
       const keeping = (): number => (recompute ? Infinity : needs(false, batches));
-      const again = chooseRecompute(options, { keeping, recomputing: () => needs(true, batches) }, available);
-      if (again !== recompute) await close();
-      recompute = again;
+      const plan = planMemory(options, { keeping, recomputing: () => needs(true, batches) }, available);
+      if (plan.recompute !== recompute) await close();
+      ({ recompute } = plan);
+      return plan;
     },
     get: () => (session ??= open(form(recompute).graph)),
     close,

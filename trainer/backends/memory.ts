@@ -1,6 +1,7 @@
 /** What a micro-batch will take, against what there is: whether the forward pass can be kept for the backward pass, or must be computed again there. */
 import type { TrainerConfig } from '../../config/schema.ts';
 import { TrainerError } from '../error.ts';
+import type { MemoryPlan } from '../learner.ts';
 
 export type MemoryOptions = Pick<TrainerConfig, 'recompute' | 'maxMemoryMb'>;
 
@@ -30,16 +31,16 @@ export const availableBytes = ({ resident }: Standing, { maxMemoryMb }: MemoryOp
   (maxMemoryMb === undefined ? resident + process.availableMemory() : maxMemoryMb * 2 ** 20);
 
 /**
- * Whether the forward pass is to be computed again during the backward pass: always, never, or only where keeping it would not fit.
+ * Computes the forward pass again during the backward pass: always, never, or only where keeping it would not fit.
  * @param needs peak of the process either way, bytes
  * @throws TrainerError `not_enough_memory`
  */
-export function chooseRecompute({ recompute }: MemoryOptions, needs: { readonly keeping: () => number; readonly recomputing: () => number }, available: number): boolean {
+export function planMemory({ recompute }: MemoryOptions, needs: { readonly keeping: () => number; readonly recomputing: () => number }, available: number): MemoryPlan {
   const again = recompute === 'always' || (recompute === 'auto' && needs.keeping() > available);
-  const needed = again ? needs.recomputing() : needs.keeping();
-  if (needed <= available) return again;
+  const peakBytes = again ? needs.recomputing() : needs.keeping();
+  if (peakBytes <= available) return { recompute: again, peakBytes };
   const instead = recompute === 'never' && needs.recomputing() <= available ? `set trainer.recompute to auto (then ${mebibytes(needs.recomputing())} are enough)` : 'lower trainer.tokensPerMicroBatch';
-  throw new TrainerError('not_enough_memory', `Training on a micro-batch of this round would take ${mebibytes(needed)} of memory, and ${mebibytes(available)} are there: ${instead}, or raise trainer.maxMemoryMb.`);
+  throw new TrainerError('not_enough_memory', `Training on a micro-batch of this round would take ${mebibytes(peakBytes)} of memory, and ${mebibytes(available)} are there: ${instead}, or raise trainer.maxMemoryMb.`);
 }
 
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;

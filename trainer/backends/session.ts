@@ -30,8 +30,9 @@ export async function openSession(graph: Graph, directory: string | null, { devi
     logSeverityLevel: 3,
     extra: {
       session: {
-        // Threads that wait sleep: spinning triples the time of a step when something else (the engine) needs the cores too.
-        'intra_op.allow_spinning': '0',
+        // Long enough to meet the next operation, which is 5 % faster than to be woken for it; so short that nothing else (the engine) waits for it, as it does by default.
+        'intra_op.allow_spinning': '1',
+        'intra_op.spin_duration_us': '50',
         // Packed copies of the frozen weights, one for each direction, would win 4 % of time for 600 MB of a 135M model.
         disable_prepacking: '1',
       },

@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { availableBytes, chooseRecompute, residentPeak } from '../../../trainer/backends/memory.ts';
+import { availableBytes, planMemory, residentPeak } from '../../../trainer/backends/memory.ts';
 
 const MIB = 2 ** 20;
 const needs = { keeping: () => 900 * MIB, recomputing: () => 400 * MIB };
 
 test('what fits is kept, what does not is computed again', () => {
-  assert.equal(chooseRecompute({ recompute: 'auto' }, needs, 1000 * MIB), false);
-  assert.equal(chooseRecompute({ recompute: 'auto' }, needs, 800 * MIB), true);
-  assert.equal(chooseRecompute({ recompute: 'always' }, needs, 1000 * MIB), true);
-  assert.equal(chooseRecompute({ recompute: 'never' }, needs, 1000 * MIB), false);
+  assert.equal(planMemory({ recompute: 'auto' }, needs, 1000 * MIB).recompute, false);
+  assert.equal(planMemory({ recompute: 'auto' }, needs, 800 * MIB).recompute, true);
+  assert.equal(planMemory({ recompute: 'always' }, needs, 1000 * MIB).recompute, true);
+  assert.equal(planMemory({ recompute: 'never' }, needs, 1000 * MIB).recompute, false);
 });
 
 test('what fits in neither way is refused, with what to do', () => {
-  assert.throws(() => chooseRecompute({ recompute: 'auto' }, needs, 300 * MIB), { code: 'not_enough_memory', message: 'Training on a micro-batch of this round would take 400 MiB of memory, and 300 MiB are there: lower trainer.tokensPerMicroBatch, or raise trainer.maxMemoryMb.' });
-  assert.throws(() => chooseRecompute({ recompute: 'never' }, needs, 500 * MIB), { code: 'not_enough_memory', message: /take 900 MiB.*set trainer\.recompute to auto \(then 400 MiB are enough\)/ });
+  assert.throws(() => planMemory({ recompute: 'auto' }, needs, 300 * MIB), { code: 'not_enough_memory', message: 'Training on a micro-batch of this round would take 400 MiB of memory, and 300 MiB are there: lower trainer.tokensPerMicroBatch, or raise trainer.maxMemoryMb.' });
+  assert.throws(() => planMemory({ recompute: 'never' }, needs, 500 * MIB), { code: 'not_enough_memory', message: /take 900 MiB.*set trainer\.recompute to auto \(then 400 MiB are enough\)/ });
 });
 
 test('the limit is the configured one, or what the process has and the machine has left', () => {
