@@ -2,9 +2,9 @@
  * Publishing a policy: write into a temporary directory, fsync every file, rename. A reader sees the whole policy or nothing,
  * whenever this process is killed. What a kill leaves behind is swept at the next start.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { TrainerError } from './error.ts';
 
@@ -62,7 +62,7 @@ export function sweepPolicies(dataDir: string, recordedVersions: ReadonlySet<num
   const policies = join(dataDir, 'policies');
   mkdirSync(policies, { recursive: true });
   const leftovers = readdirSync(policies).filter((name) => name.startsWith(temporaryPrefix) || (/^\d+$/.test(name) && !recordedVersions.has(Number(name))));
-  for (const name of leftovers) rmSync(join(policies, name), { recursive: true, force: true });
+  for (const name of leftovers) removePolicy(join(policies, name));
   return leftovers;
 }
 
@@ -83,6 +83,13 @@ export function verifyPolicy(directory: string): PolicyManifest {
     if (why !== null) throw new TrainerError('corrupt_policy', `${path} ${why}: put it back from a copy, or make another version current with "fulgurite policies promote".`);
   }
   return manifest;
+}
+
+/** Takes a policy's name away first: whenever this process is killed, what bears a version's number is whole. */
+export function removePolicy(directory: string): void {
+  const temporary = join(dirname(directory), `${temporaryPrefix}removed-${randomUUID()}`);
+  renameSync(directory, temporary);
+  rmSync(temporary, { recursive: true, force: true });
 }
 
 function readManifest(directory: string): PolicyManifest {

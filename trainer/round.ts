@@ -2,7 +2,6 @@
  * One training round, top to bottom: plan (select) → credit → advantages → self-test → forward, backward, AdamW → publish → promote.
  * The same plan gives the same bytes.
  */
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TrainerConfig } from '../config/schema.ts';
 import { readMeta, writeMeta } from '../store/meta.ts';
@@ -15,7 +14,7 @@ import { algorithmOf } from './algorithms/index.ts';
 import { environment } from './environment.ts';
 import { requireFiniteRecords } from './finite.ts';
 import { policyVersion, type TrainingPolicy } from './policy.ts';
-import { publishPolicy } from './publish.ts';
+import { publishPolicy, removePolicy } from './publish.ts';
 import { planRound, recordedPlan, type RoundPlan, setupOf } from './round-plan.ts';
 import type { RoundProgress } from './round-progress.ts';
 import { comparableSteps, measureMismatch, requireAgreement } from './self-test.ts';
@@ -82,7 +81,7 @@ export async function runRound(parts: RoundParts, round: Round): Promise<Round> 
     return ended.round;
   } catch (error) {
     // Not recorded, so nobody knows of it: the number must be free for the next round.
-    rmSync(join(db.dataDir, directory), { recursive: true, force: true });
+    removePolicy(join(db.dataDir, directory));
     throw error;
   }
 }
