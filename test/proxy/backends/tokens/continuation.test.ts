@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { createChatTemplate } from '../../../../model/chat/create.ts';
 import { ChatTemplateError, type ChatMessage, type RenderOptions } from '../../../../model/chat/template.ts';
 import { createTokenizer } from '../../../../model/tokenizer/create.ts';
-import { continuation, type PromptText } from '../../../../proxy/backends/embedded/continuation.ts';
+import { continuation, type PromptText } from '../../../../proxy/backends/tokens/continuation.ts';
 
 const golden = new URL('../../../fixtures/golden/', import.meta.url).pathname;
 const call = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: { city: 'Köln', days: [1, 2] } } };

@@ -4,12 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { EngineError, type Engine, type GenerateEvent, type GenerateRequest } from '../../../../engine/engine.ts';
+import { EngineError, type GenerateEvent, type GenerateRequest } from '../../../../engine/engine.ts';
 import { openText } from '../../../../model/open.ts';
-import { EmbeddedBackend } from '../../../../proxy/backends/embedded/backend.ts';
-import { PromptEncoder } from '../../../../proxy/backends/embedded/prompts.ts';
+import { TokenBackend } from '../../../../proxy/backends/tokens/backend.ts';
+import type { TokenEngine, TokenEvent } from '../../../../proxy/backends/tokens/engine.ts';
+import { PromptEncoder } from '../../../../proxy/backends/tokens/prompts.ts';
 import { chatCall, outcome } from '../answers.ts';
-import { writeChainModel } from './chain-model.ts';
+import { writeChainModel } from '../embedded/chain-model.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'fulgurite-'));
 after(() => { rmSync(home, { recursive: true }); });
@@ -19,12 +20,12 @@ const prompts = await PromptEncoder.start({ model, chatTemplatePath: undefined }
 after(() => prompts.close());
 const never = new AbortController().signal;
 
-type Script = (request: GenerateRequest, signal: AbortSignal) => AsyncIterable<GenerateEvent>;
+type Script = (request: GenerateRequest, signal: AbortSignal) => AsyncIterable<TokenEvent>;
 
-function backend(generate: Script): EmbeddedBackend {
+function backend(generate: Script): TokenBackend {
   const unused = () => Promise.reject(new Error('not in this test'));
-  const engine: Engine = { maxContext: 100, generate, loadPolicy: unused, setCurrent: unused, unloadPolicy: unused, stats: unused, close: unused };
-  return new EmbeddedBackend({ engine, prompts, tokenizer, model: 'chain', fingerprint: 'f', stopTokenIds: [1], templateUsesTools: true, toolFormat: null, thinks: false, vocabSize: tokenizer.vocabSize });
+  const engine: TokenEngine = { name: 'scripted', maxContext: 100, loadsPolicies: false, samplesExactly: true, holds: () => true, generate, loadPolicy: unused, setCurrent: unused, unloadPolicy: unused, stats: unused, health: unused, close: unused };
+  return new TokenBackend({ engine, prompts, tokenizer, model: 'chain', fingerprint: 'f', stopTokenIds: [1], templateUsesTools: true, toolFormat: null, thinks: false, vocabSize: tokenizer.vocabSize });
 }
 
 const token = (text: string, choice = 0, version = 0): GenerateEvent => {

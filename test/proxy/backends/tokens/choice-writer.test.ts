@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hermesReader } from '../../../../model/chat/hermes.ts';
-import { ChoiceWriter, type WriterParts } from '../../../../proxy/backends/embedded/choice-writer.ts';
+import { ChoiceWriter, type WriterParts } from '../../../../proxy/backends/tokens/choice-writer.ts';
 
 /** Tokens are the letters' code points; the end token is 0. */
 function writer(parts: Partial<WriterParts> = {}): ChoiceWriter {

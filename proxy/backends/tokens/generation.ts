@@ -1,9 +1,10 @@
 /** The engine's events → pieces of choices: what the client reads beside what capture keeps. */
-import type { Engine, GenerateRequest } from '../../../engine/engine.ts';
+import type { GenerateRequest } from '../../../engine/engine.ts';
 import type { Tokenizer } from '../../../model/tokenizer.ts';
 import type { LogprobEntry } from '../../dialects/chat-reply.ts';
 import type { CaptureDelta } from '../backend.ts';
 import type { ChoiceWriter, Written } from './choice-writer.ts';
+import type { TokenEngine } from './engine.ts';
 import { logprobEntry } from './logprobs.ts';
 
 export interface Piece extends Written {
@@ -16,13 +17,15 @@ export interface Piece extends Written {
 }
 
 export interface Generation {
-  readonly engine: Engine;
+  readonly engine: Pick<TokenEngine, 'generate'>;
   readonly request: GenerateRequest;
   readonly tokenizer: Tokenizer;
   /** One for each choice. */
   readonly writers: readonly ChoiceWriter[];
   readonly logprobs: boolean;
 }
+
+const silent: Written = { content: '', reasoning: '', toolCalls: [], finishReason: null };
 
 /**
  * Runs one call. A choice that a stop string ended is read no further; when all have ended, the engine is told to stop. Every
@@ -33,10 +36,11 @@ export interface Generation {
 export async function* pieces({ engine, request, tokenizer, writers, logprobs }: Generation, signal: AbortSignal): AsyncGenerator<Piece> {
   const stop = new AbortController();
   const first = new Set(writers.keys());
-  let queueMs = 0, version = 0;
+  let queueMs: number | null = null;
+  let version = 0;
 
   const piece = (choice: number, written: Written, logprob: LogprobEntry | null, token: Partial<CaptureDelta>): Piece => {
-    const start = first.delete(choice) ? { promptTokenIds: request.promptTokenIds, queueMs } : {};
+    const start = first.delete(choice) ? { promptTokenIds: request.promptTokenIds, ...(queueMs === null ? {} : { queueMs }) } : {};
     const end = written.finishReason === null ? {} : { finishReason: written.finishReason };
     return { ...written, choice, version, logprob, capture: { choice, ...start, ...token, ...end } };
   };
@@ -49,7 +53,9 @@ export async function* pieces({ engine, request, tokenizer, writers, logprobs }:
       }
       const writer = writers[event.choice];
       if (writer === undefined || writer.ended) continue;
-      if (event.type === 'finished') {
+      if (event.type === 'unusable') {
+        yield piece(event.choice, silent, null, { quarantine: event.reason });
+      } else if (event.type === 'finished') {
         yield piece(event.choice, writer.finish(event.reason), null, {});
       } else {
         const { token } = event;

@@ -1,6 +1,6 @@
-/** The policy runs in this process: chat template and tokenizer here, the model in the engine's thread. */
+/** A policy whose engine speaks token ids: chat template, tokenizer, stop strings and tool calls are dealt with here, sampling is the engine's. */
 import { randomUUID } from 'node:crypto';
-import type { Engine, GenerateRequest } from '../../../engine/engine.ts';
+import type { GenerateRequest } from '../../../engine/engine.ts';
 import type { ToolFormat } from '../../../model/chat/tool-calls.ts';
 import type { Grammar } from '../../../model/grammar.ts';
 import type { Tokenizer } from '../../../model/tokenizer.ts';
@@ -11,16 +11,17 @@ import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from '../bac
 import { answerGrammar, type Thinking } from './answer-grammar.ts';
 import { streamed, whole } from './answering.ts';
 import { ChoiceWriter } from './choice-writer.ts';
+import type { TokenEngine } from './engine.ts';
 import { pieces, type Piece } from './generation.ts';
 import type { PromptEncoder } from './prompts.ts';
 import { CLOSE_TAG, OPEN_TAG, reasoningReader } from './reasoning.ts';
-import { refusal, type Abilities } from './refusals.ts';
+import { refusal, unheld, type Abilities } from './refusals.ts';
 import { remembered, type WholeChoice } from './remembered.ts';
 import { SampledTurns, type Conversation } from './sampled-turns.ts';
 import { templateMessages } from './template-messages.ts';
 
-export interface EmbeddedParts {
-  readonly engine: Engine;
+export interface TokenBackendParts {
+  readonly engine: TokenEngine;
   readonly prompts: PromptEncoder;
   readonly tokenizer: Tokenizer;
   /** Public name of the model. */
@@ -39,18 +40,19 @@ export interface EmbeddedParts {
 
 const callId = (): string => `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`;
 
-export class EmbeddedBackend implements PolicyBackend {
-  readonly name = 'embedded';
+export class TokenBackend implements PolicyBackend {
+  readonly name: string;
   readonly fingerprint: string;
-  readonly #parts: EmbeddedParts;
+  readonly #parts: TokenBackendParts;
   readonly #abilities: Abilities;
   readonly #hasSpecialLayout: boolean;
   readonly #sampled = new SampledTurns();
   readonly #startedAt = Math.floor(Date.now() / 1000);
   #currentVersion = 0;
 
-  constructor(parts: EmbeddedParts) {
+  constructor(parts: TokenBackendParts) {
     this.#parts = parts;
+    this.name = parts.engine.name;
     this.fingerprint = parts.fingerprint;
     const { toolFormat, tokenizer, templateUsesTools, thinks, vocabSize } = parts;
     this.#abilities = { templateUsesTools, parsesToolCalls: toolFormat !== null, holdsStrictCalls: toolFormat?.textGrammar([]) !== null, vocabSize };
@@ -60,7 +62,7 @@ export class EmbeddedBackend implements PolicyBackend {
 
   capabilities(): Capabilities {
     const { templateUsesTools, parsesToolCalls } = this.#abilities;
-    return { exact: true, policies: true, tools: templateUsesTools && parsesToolCalls, maxContext: this.#parts.engine.maxContext };
+    return { exact: true, policies: this.#parts.engine.loadsPolicies, tools: templateUsesTools && parsesToolCalls, maxContext: this.#parts.engine.maxContext };
   }
 
   models(): Promise<readonly { readonly id: string; readonly created: number; readonly ownedBy: string }[]> {
@@ -74,6 +76,7 @@ export class EmbeddedBackend implements PolicyBackend {
     const promptTokenIds = await this.#encode(request, conversation, signal);
     const thinking = this.#thinking(promptTokenIds);
     const grammar = answerGrammar(request, this.#formatOf(request), thinking);
+    if (grammar !== null && !this.#parts.engine.holds(grammar)) throw unheld(this.name);
     const all = remembered(pieces({
       engine: this.#parts.engine,
       request: this.#generateRequest(request, promptTokenIds, grammar, call.version),
@@ -105,21 +108,12 @@ export class EmbeddedBackend implements PolicyBackend {
     return this.#parts.engine.unloadPolicy(version);
   }
 
-  async stats(): Promise<Readonly<Record<string, number>>> {
-    const { running, waiting, kvBytes, prefixBytes, promptTokens, reusedTokens, completionTokens, decodeSteps, loadedVersions } = await this.#parts.engine.stats();
-    return {
-      rows_running: running, requests_waiting: waiting, versions_loaded: loadedVersions.length, kv_bytes: kvBytes, prefix_cache_bytes: prefixBytes,
-      prompt_tokens: promptTokens, prompt_tokens_reused: reusedTokens, prefix_hit_rate: reusedTokens / Math.max(promptTokens + reusedTokens, 1), completion_tokens: completionTokens, decode_steps: decodeSteps,
-    };
+  stats(): Promise<Readonly<Record<string, number>>> {
+    return this.#parts.engine.stats();
   }
 
-  async health(): Promise<{ readonly ok: boolean; readonly detail: string }> {
-    try {
-      const { running, waiting, currentVersion } = await this.#parts.engine.stats();
-      return { ok: true, detail: `version ${currentVersion}, ${running} running, ${waiting} waiting` };
-    } catch (error) {
-      return { ok: false, detail: error instanceof Error ? error.message : String(error) };
-    }
+  health(): Promise<{ readonly ok: boolean; readonly detail: string }> {
+    return this.#parts.engine.health();
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toolFormats } from '../../../../model/chat/tool-formats.ts';
-import { answerGrammar, type Thinking } from '../../../../proxy/backends/embedded/answer-grammar.ts';
+import { answerGrammar, type Thinking } from '../../../../proxy/backends/tokens/answer-grammar.ts';
 import { parseChatRequest } from '../../../../proxy/dialects/chat.ts';
 import { accepts } from '../../../engine/grammar/walk.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { reasoningReader } from '../../../../proxy/backends/embedded/reasoning.ts';
+import { reasoningReader } from '../../../../proxy/backends/tokens/reasoning.ts';
 
 function read(pieces: readonly string[], isOpen = false) {
   const reader = reasoningReader(isOpen);

@@ -1,4 +1,4 @@
-/** What the embedded engine can't do is said, never silently left out. */
+/** What a backend can't do is said, never silently left out. */
 import { ApiError } from '../../errors.ts';
 import type { ChatRequest } from '../../dialects/chat.ts';
 
@@ -28,6 +28,11 @@ function toolRefusal(request: ChatRequest, abilities: Abilities): ApiError | nul
     return unsupported('tools', 'Strict tools need calls that can be told from text as they begin, which those of this backend.toolFormat cannot. Use tool_choice "required", or leave strict out.');
   }
   return null;
+}
+
+/** The request asks for an answer of a form that sampling there cannot be held to. */
+export function unheld(backend: string): ApiError {
+  return unsupported('response_format', `The "${backend}" backend cannot hold a model that thinks, or strict tools that it may call or not, to a form. Use tool_choice "required", leave strict out, or set backend.reasoning to "none".`);
 }
 
 /** The first thing in the request that this engine would have to ignore; null if there is none. */

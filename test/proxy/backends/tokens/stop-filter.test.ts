@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { StopFilter } from '../../../../proxy/backends/embedded/stop-filter.ts';
+import { StopFilter } from '../../../../proxy/backends/tokens/stop-filter.ts';
 
 /** By definition: the first character that completes a stop string ends the text; the longest stop string that ends there goes. */
 function byDefinition(text: string, stops: readonly string[]): { text: string; stopped: boolean } {
