@@ -21,6 +21,9 @@ export class StoreError extends Error {
   }
 }
 
+/** The database cannot be written now, but may be later: by itself, or once somebody has made room. */
+export const unwritable: ReadonlySet<StoreErrorCode> = new Set(['busy', 'disk_full', 'io_error', 'read_only']);
+
 /** SQLite result codes (https://sqlite.org/rescode.html) by prefix; the first that fits. */
 const byPrefix: readonly (readonly [prefix: string, code: StoreErrorCode, sentence: string])[] = [
   ['SQLITE_NOTADB', 'not_a_database', 'The file is not a SQLite database'],
@@ -30,7 +33,7 @@ const byPrefix: readonly (readonly [prefix: string, code: StoreErrorCode, senten
   ['SQLITE_CANTOPEN', 'io_error', 'The database file cannot be opened'],
   ['SQLITE_FULL', 'disk_full', 'The disk is full'],
   ['SQLITE_IOERR', 'io_error', 'Reading or writing the database failed'],
-  ['SQLITE_BUSY', 'busy', 'Another process kept the database locked for longer than store.busyTimeoutMs'],
+  ['SQLITE_BUSY', 'busy', 'Another process keeps the database locked'],
   ['SQLITE_LOCKED', 'busy', 'Another statement kept the table locked'],
   ['SQLITE_CONSTRAINT', 'conflict', 'The row contradicts another one'],
 ];

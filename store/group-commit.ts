@@ -1,20 +1,27 @@
 /** Many commands, one transaction: the cost of a commit is shared, a failing command fails alone. */
 import { prepareCommand, type PostedCommand } from './commands.ts';
-import { toStoreError, type StoreError } from './errors.ts';
+import { toStoreError, unwritable, type StoreError } from './errors.ts';
 import type { Database } from './open.ts';
 
 export type Outcome =
   | { readonly id: number; readonly ok: true; readonly result: unknown }
   | { readonly id: number; readonly ok: false; readonly error: StoreError };
 
+type Attempt<T> = { readonly ok: true; readonly result: T } | { readonly ok: false; readonly error: StoreError };
+/** A command with what costs time (compression) done. It can be run again where it was rolled back. */
+export type ReadyCommand = { readonly id: number } & Attempt<(db: Database) => unknown>;
+
+export function prepareGroup(group: readonly PostedCommand[]): ReadyCommand[] {
+  return group.map((command) => ({ id: command.id, ...attempt(() => prepareCommand(command)) }));
+}
+
 /** Runs the commands in order, each in a savepoint, and commits. When this returns, what is `ok` is durable. */
-export function commitGroup(db: Database, group: readonly PostedCommand[]): Outcome[] {
-  const ready = group.map((command) => ({ id: command.id, run: attempt(() => prepareCommand(command)) }));
+export function commitGroup(db: Database, group: readonly ReadyCommand[]): Outcome[] {
   try {
-    return db.write(() => ready.map(({ id, run }) => {
-      const outcome = run.ok ? attempt(() => db.write(() => run.result(db))) : run;
-      // Errors like a full disk can end the whole transaction: then no command of the group was kept.
-      if (!outcome.ok && !db.sqlite.inTransaction) throw outcome.error;
+    return db.write(() => group.map(({ id, ...command }) => {
+      const outcome = command.ok ? attempt(() => db.write(() => command.result(db))) : command;
+      // A database that took half of a group (and a full disk can end the transaction) is to be given all of it again.
+      if (!outcome.ok && (unwritable.has(outcome.error.code) || !db.sqlite.inTransaction)) throw outcome.error;
       return { id, ...outcome };
     }));
   } catch (error) {
@@ -23,7 +30,7 @@ export function commitGroup(db: Database, group: readonly PostedCommand[]): Outc
   }
 }
 
-function attempt<T>(work: () => T): { ok: true; result: T } | { ok: false; error: StoreError } {
+function attempt<T>(work: () => T): Attempt<T> {
   try {
     return { ok: true, result: work() };
   } catch (error) {

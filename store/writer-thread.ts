@@ -2,7 +2,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { PostedCommand } from './commands.ts';
 import { toStoreError, type StoreErrorCode } from './errors.ts';
-import { commitGroup } from './group-commit.ts';
+import { HeldCommits } from './held-commits.ts';
 import { openDatabase, type OpenOptions } from './open.ts';
 
 /** `null`: commit what came before, then end. */
@@ -30,8 +30,9 @@ try {
   post({ type: 'refused', error: { code, message } });
 }
 
-function serve({ dataDir, durability, busyTimeoutMs }: WriterData): void {
+function serve({ dataDir, durability, busyTimeoutMs = 10_000 }: WriterData): void {
   const db = openDatabase(dataDir, { durability, busyTimeoutMs });
+  const held = new HeldCommits(db, busyTimeoutMs);
   port.on('message', (first: ToWriter) => {
     let ended = first === null;
     const waiting: PostedCommand[] = [...first ?? []];
@@ -42,7 +43,7 @@ function serve({ dataDir, durability, busyTimeoutMs }: WriterData): void {
         if (batch === null) ended = true;
         else waiting.push(...batch);
       }
-      const outcomes = commitGroup(db, waiting.splice(0, maxGroup));
+      const outcomes = held.commit(waiting.splice(0, maxGroup));
       post({
         type: 'committed',
         outcomes: outcomes.map((outcome) => (outcome.ok

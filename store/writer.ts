@@ -4,7 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { CommandArgument, CommandName, CommandResult, PostedCommand } from './commands.ts';
-import { StoreError } from './errors.ts';
+import { StoreError, unwritable } from './errors.ts';
 import { payloadBytes, withOwnBytes } from './payload.ts';
 import type { FromWriter, PlainOutcome, ToWriter, WriterData } from './writer-thread.ts';
 
@@ -15,6 +15,8 @@ export interface WriterLimits {
   readonly maxQueuedBytes?: number;
   /** Called once if the thread dies by itself; every waiting and later `write` then fails with `writer_failed`. */
   readonly onFailure?: (error: StoreError) => void;
+  /** Called when the database cannot be written any more (locked, disk full, read-only), and with null when it can again. */
+  readonly onUnwritable?: (error: StoreError | null) => void;
 }
 
 export interface WriterOptions extends WriterData, WriterLimits {}
@@ -25,6 +27,8 @@ export interface WriterStats {
   /** Since the start. */
   readonly commands: number;
   readonly commits: number;
+  /** Why the last write was given up; null while the database can be written. */
+  readonly unwritable: StoreError | null;
 }
 
 export interface StoreWriter extends AsyncDisposable {
@@ -49,7 +53,7 @@ interface Waiting {
 
 /** Opens (and makes, and migrates) the database in the writer thread. @throws StoreError as `openDatabase` does. */
 export async function startWriter(options: WriterOptions): Promise<StoreWriter> {
-  const { onFailure: _, ...workerData } = options; // a function cannot be posted
+  const { onFailure: _, onUnwritable: __, ...workerData } = options; // functions cannot be posted
   const worker = startThread(workerData);
   await whenReady(worker);
   return connectWriter(worker, options);
@@ -63,21 +67,32 @@ export function startThread(workerData: WriterData): Worker {
 
 /** The writer over a thread that is ready. */
 export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter {
-  const { maxQueuedCommands = 8192, maxQueuedBytes = 64 * 1024 * 1024, onFailure } = limits;
+  const { maxQueuedCommands = 8192, maxQueuedBytes = 64 * 1024 * 1024, onFailure, onUnwritable } = limits;
   const waiting = new Map<number, Waiting>();
   let outbox: PostedCommand[] = [];
   let lastId = 0;
   let queuedBytes = 0;
   let commits = 0;
   let ending: StoreError | undefined;
+  let unwritableNow: StoreError | null = null;
 
+  const note = (failure: StoreError | null): void => {
+    const isChange = (failure === null) !== (unwritableNow === null);
+    unwritableNow = failure;
+    if (isChange) onUnwritable?.(failure);
+  };
   const settle = (outcome: PlainOutcome): void => {
     const command = waiting.get(outcome.id);
     if (command === undefined) return;
     waiting.delete(outcome.id);
     queuedBytes -= command.bytes;
-    if ('error' in outcome) command.reject(new StoreError(outcome.error.code, outcome.error.message));
-    else command.resolve(outcome.result);
+    if (!('error' in outcome)) {
+      command.resolve(outcome.result);
+      return;
+    }
+    const error = new StoreError(outcome.error.code, outcome.error.message);
+    if (unwritable.has(error.code)) note(error);
+    command.reject(error);
   };
   const fail = (cause: unknown): void => {
     if (ending !== undefined && waiting.size === 0) return;
@@ -90,6 +105,7 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
   worker.on('message', (message: FromWriter) => {
     if (message.type !== 'committed') return;
     commits++;
+    if (message.outcomes.some((outcome) => !('error' in outcome))) note(null);
     for (const outcome of message.outcomes) settle(outcome);
   });
   worker.on('error', fail);
@@ -123,7 +139,7 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
       if (name === 'openSteps') committed.catch(() => undefined); // its completion reports the failure, see `write`
       return committed as Promise<CommandResult<Name>>; // the thread answers a command with that command's result
     },
-    stats: () => ({ queuedCommands: waiting.size, queuedBytes, commands: lastId, commits }),
+    stats: () => ({ queuedCommands: waiting.size, queuedBytes, commands: lastId, commits, unwritable: unwritableNow }),
     async close(): Promise<void> {
       if (ending === undefined) {
         ending = new StoreError('closed', 'The store writer is closed.');
