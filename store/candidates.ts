@@ -4,6 +4,7 @@ import { decodeIds, decodeLogprobs } from './codec.ts';
 import type { Database } from './open.ts';
 import { rollouts, rounds, roundSteps, steps, type SamplingParams, type VersionSpan } from './schema.ts';
 import type { RolloutMode } from './rollouts.ts';
+import { SharedContent, type StoredPrompt } from './shared-content.ts';
 import type { RolloutState, StepState } from './transitions.ts';
 
 export interface CandidateStep {
@@ -50,25 +51,29 @@ export function listCandidateSteps(db: Database, filter: CandidateFilter): Candi
     .where(and(eq(roundSteps.stepId, steps.id), settled));
   return db.orm.select(candidate).from(steps).innerJoin(rollouts, eq(rollouts.id, steps.rolloutId))
     .where(and(ne(steps.state, 'open'), inArray(rollouts.mode, [...filter.modes]), sql`not ${exists(earlier)}`))
-    .orderBy(desc(sql`${steps}.rowid`)).limit(filter.limit).all().map(decode);
+    .orderBy(desc(sql`${steps}.rowid`)).limit(filter.limit).all().map(decoder(db));
 }
 
 /** The steps that a round used, as they are now. One that is gone is not among them. */
 export function listStepsOfRound(db: Database, roundId: number): CandidateStep[] {
   return db.orm.select(candidate).from(roundSteps).innerJoin(steps, eq(steps.id, roundSteps.stepId)).innerJoin(rollouts, eq(rollouts.id, steps.rolloutId))
-    .where(and(eq(roundSteps.roundId, roundId), isNull(roundSteps.leftOutReason))).all().map(decode);
+    .where(and(eq(roundSteps.roundId, roundId), isNull(roundSteps.leftOutReason))).all().map(decoder(db));
 }
 
 const candidate = {
   id: steps.id, callId: steps.callId, choice: steps.choice, rolloutId: steps.rolloutId, attemptId: steps.attemptId,
   taskId: rollouts.taskId, mode: rollouts.mode, rolloutState: rollouts.state, agent: steps.agent, sequence: steps.sequence,
   parentStepId: steps.parentStepId, state: steps.state, quarantineReason: steps.quarantineReason, sampling: steps.sampling,
-  versionSpans: steps.versionSpans, promptIds: steps.promptIds, completionIds: steps.completionIds, logprobs: steps.logprobs,
+  versionSpans: steps.versionSpans, promptIds: steps.promptIds, promptBase: steps.promptBase, sharedTokens: steps.sharedTokens, completionIds: steps.completionIds, logprobs: steps.logprobs,
   finishReason: steps.finishReason, createdAt: steps.createdAt,
 };
 
-type StoredStep = Omit<CandidateStep, 'promptIds' | 'completionIds' | 'logprobs'> & Readonly<Record<'promptIds' | 'completionIds' | 'logprobs', Buffer | null>>;
+type StoredStep = Omit<CandidateStep, 'promptIds' | 'completionIds' | 'logprobs'> & StoredPrompt & Readonly<Record<'completionIds' | 'logprobs', Buffer | null>>;
 
-function decode(row: StoredStep): CandidateStep {
-  return { ...row, promptIds: row.promptIds && decodeIds(row.promptIds), completionIds: row.completionIds && decodeIds(row.completionIds), logprobs: row.logprobs && decodeLogprobs(row.logprobs) };
+/** For the rows of one query. */
+function decoder(db: Database): (row: StoredStep) => CandidateStep {
+  const shared = new SharedContent(db);
+  return ({ promptBase, sharedTokens, ...row }) => ({
+    ...row, promptIds: shared.prompt({ ...row, promptBase, sharedTokens }), completionIds: row.completionIds && decodeIds(row.completionIds), logprobs: row.logprobs && decodeLogprobs(row.logprobs),
+  });
 }

@@ -28,14 +28,16 @@ const level = { [constants.ZSTD_c_compressionLevel]: 1 };
 /** The most that zstd adds to bytes that it cannot compress, with room to spare (ZSTD_compressBound). */
 const zstdOverhead = 1024;
 
-export function compressBody(body: string | Uint8Array): Buffer {
+/** @param like a body that has much in common with this one: what is in it takes no room, and it is needed to read this one */
+export function compressBody(body: string | Uint8Array, like?: Uint8Array): Buffer {
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
   // One output buffer of about the right size instead of zlib's 16 KiB: most bodies are smaller, and each call allocates it.
-  return zstdCompressSync(bytes, { params: level, chunkSize: Math.ceil(bytes.byteLength * 1.01) + zstdOverhead });
+  return zstdCompressSync(bytes, { params: level, chunkSize: Math.ceil(bytes.byteLength * 1.01) + zstdOverhead, dictionary: like });
 }
 
-export function decompressBody(blob: Uint8Array): string {
-  return zstdDecompressSync(blob).toString('utf8');
+/** UTF-8. @param like what it was compressed with */
+export function decompressBody(blob: Uint8Array, like?: Uint8Array): Buffer {
+  return zstdDecompressSync(blob, { dictionary: like });
 }
 
 const isLittleEndian = endianness() === 'LE';

@@ -1,6 +1,6 @@
 /**
  * What the writer thread can be asked to do. Each command is called twice: with its argument, before the transaction (this is
- * where bodies are compressed), and then with the connection, inside it. Arguments and results are plain data.
+ * where answers are compressed), and then with the connection, inside it. Arguments and results are plain data.
  */
 import { addEvent, type NewEvent } from './events.ts';
 import { mintKey, revokeKey, type NewKey } from './keys.ts';
@@ -9,18 +9,16 @@ import { ensureBasePolicy, promote, rollback, type Promote, type Rollback } from
 import { giveReward, type NewReward } from './rewards.ts';
 import { createRollout, endRollout, newAttempt, type NewAttempt, type NewRollout, type RolloutEnd } from './rollouts.ts';
 import { requestRound, type RoundRequest } from './rounds.ts';
-import { encodeCompleteStep, encodeOpenStep, insertCompletions, insertOpenSteps, type CompleteStep, type OpenStep } from './step-writes.ts';
-import { markCrashed } from './steps.ts';
+import { encodeCompleteStep, insertCompletions, openSteps, type CompleteStep, type OpenStep } from './step-writes.ts';
+import { markCrashed, supersedeCall } from './steps.ts';
 
 export const commands = {
-  openSteps: (given: readonly OpenStep[]) => {
-    const rows = given.map(encodeOpenStep);
-    return (db: Database) => insertOpenSteps(db, rows);
-  },
+  openSteps: (given: readonly OpenStep[]) => (db: Database) => openSteps(db, given),
   completeSteps: (given: readonly CompleteStep[]) => {
     const rows = given.map(encodeCompleteStep);
     return (db: Database) => insertCompletions(db, rows);
   },
+  supersedeCall: (callId: string) => (db: Database) => supersedeCall(db, callId),
   markCrashed: (at: number) => (db: Database) => markCrashed(db, at),
   createRollout: (given: NewRollout) => (db: Database) => createRollout(db, given),
   endRollout: (end: RolloutEnd) => (db: Database) => endRollout(db, end),

@@ -18,4 +18,4 @@ export const { blob, index, integer, primaryKey, real, sqliteTable, text, unique
 
 export type { SQL } from 'drizzle-orm';
 export type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
-export type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
+export type { AnySQLiteColumn, SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';

@@ -4,7 +4,8 @@ import type { Database } from './open.ts';
 import { liveRewards, type Reward } from './rewards.ts';
 import type { RolloutMode } from './rollouts.ts';
 import { attempts, policies, rollouts, roundSteps, steps } from './schema.ts';
-import { callBodies, decodeStep, type Step } from './steps.ts';
+import { SharedContent } from './shared-content.ts';
+import { decodeStep, type Step } from './steps.ts';
 
 export interface ExportFilter {
   /** Steps that went into this round. */
@@ -40,7 +41,8 @@ export function* exportSteps(db: Database, filter: ExportFilter = {}): Generator
   for (;;) {
     const page = readPage(db, filter, lastRow);
     const rewards = liveRewards(db, [...new Set(page.map((row) => row.step.rolloutId))]);
-    for (const row of page) yield toExported(db, row, rewards.get(row.step.rolloutId) ?? []);
+    const shared = new SharedContent(db);
+    for (const row of page) yield toExported(row, decodeStep(db, row.step, shared), rewards.get(row.step.rolloutId) ?? []);
     lastRow = page.at(-1)?.row ?? lastRow;
     if (page.length < stepsPerPage) return;
   }
@@ -71,15 +73,14 @@ function readPage(db: Database, filter: ExportFilter, afterRow: number) {
     )).orderBy(asc(rowid)).limit(stepsPerPage).all();
 }
 
-function toExported(db: Database, { step: row, row: _row, ...rollout }: ExportRow, rewards: readonly Reward[]): ExportedStep {
-  const step = decodeStep(row, row.choice === 0 ? row : callBodies(db, row.callId));
+function toExported({ step: _step, row: _row, ...rollout }: ExportRow, step: Step, rewards: readonly Reward[]): ExportedStep {
   return {
     ...step,
     ...rollout,
     promptIds: step.promptIds && [...step.promptIds],
     completionIds: step.completionIds && [...step.completionIds],
     logprobs: step.logprobs && [...step.logprobs],
-    rewards: rewards.filter((reward) => reward.stepId === null || reward.stepId === row.id).map((reward) => ({
+    rewards: rewards.filter((reward) => reward.stepId === null || reward.stepId === step.id).map((reward) => ({
       target: reward.stepId === null ? 'rollout' : 'step',
       name: reward.name, kind: reward.kind, value: reward.value, source: reward.source, createdAt: reward.createdAt,
     })),

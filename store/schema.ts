@@ -5,7 +5,7 @@
  * blobs; request and response bodies are zstd-compressed UTF-8 JSON.
  */
 import { sql } from './drizzle.ts';
-import { blob, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from './drizzle.ts';
+import { blob, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex, type AnySQLiteColumn } from './drizzle.ts';
 
 export const rolloutModes = ['train', 'val', 'live'] as const;
 export const rolloutStates = ['running', 'succeeded', 'failed', 'timed_out', 'cancelled'] as const;
@@ -90,6 +90,11 @@ export const steps = sqliteTable('steps', {
   promptIds: blob('prompt_ids', { mode: 'buffer' }),
   completionIds: blob('completion_ids', { mode: 'buffer' }),
   logprobs: blob({ mode: 'buffer' }),
+  /** The step whose request this one is compressed against; null: it is whole. `store/shared-content.ts` reads what is shared. */
+  requestBase: text('request_base').references((): AnySQLiteColumn => steps.id),
+  /** The step with whose prompt + completion this prompt begins, and in how many tokens; `promptIds` are those after them. */
+  promptBase: text('prompt_base').references((): AnySQLiteColumn => steps.id),
+  sharedTokens: integer('shared_tokens'),
 }, (t) => [
   index('steps_rollout').on(t.rolloutId, t.sequence),
   index('steps_call').on(t.callId),

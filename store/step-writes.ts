@@ -2,6 +2,7 @@
 import { compressBody, encodeIds, encodeLogprobs } from './codec.ts';
 import { StoreError } from './errors.ts';
 import type { Database } from './open.ts';
+import { RecentCalls } from './recent-calls.ts';
 import type { SamplingParams, Usage, VersionSpan } from './schema.ts';
 import { requireTransition, stepTransitions, type StepState } from './transitions.ts';
 
@@ -56,27 +57,17 @@ export function quarantineReasonOf(step: Pick<CompleteStep, 'completionIds' | 'l
 }
 
 /** For a caller that owns its connection. The writer thread encodes before its transaction instead. */
-export function openSteps(db: Database, given: readonly OpenStep[]): void {
-  insertOpenSteps(db, given.map(encodeOpenStep));
-}
-
 export function completeSteps(db: Database, given: readonly CompleteStep[]): void {
   insertCompletions(db, given.map(encodeCompleteStep));
 }
 
-/** An open step's row: what costs time (compression) is done before the transaction. */
-export function encodeOpenStep(step: OpenStep): EncodedOpening {
-  return { ...step, request: step.request === null ? null : compressBody(step.request), sampling: json(step.sampling) };
-}
-
+/** A completed step's row: what costs time (compression) is done before the transaction. */
 export function encodeCompleteStep(step: CompleteStep): EncodedCompletion {
   return {
     ...step,
     parentStepId: step.parentStepId ?? null,
     sampling: json(step.sampling ?? null),
     response: step.response === null ? null : compressBody(step.response),
-    promptIds: step.promptIds && encodeIds(step.promptIds),
-    completionIds: step.completionIds && encodeIds(step.completionIds),
     logprobs: step.logprobs && encodeLogprobs(step.logprobs),
     versionSpans: json(step.versionSpans),
     usage: json(step.usage),
@@ -84,22 +75,47 @@ export function encodeCompleteStep(step: CompleteStep): EncodedCompletion {
   };
 }
 
-export type EncodedOpening = Record<string, unknown>;
-export type EncodedCompletion = Record<string, unknown> & Pick<CompleteStep, 'id' | 'state'>;
+export type EncodedCompletion = Record<string, unknown> & Pick<CompleteStep, 'id' | 'state' | 'parentStepId' | 'promptIds' | 'completionIds'>;
 
-/** All or none. @throws StoreError `conflict` (an id is taken; the rollout or attempt does not exist). */
-export function insertOpenSteps(db: Database, encoded: readonly EncodedOpening[]): void {
-  db.write(() => { for (const row of encoded) db.prepared(insertStep).run(row); });
-}
-
-/** All or none. @throws StoreError `unknown_step`, `illegal_transition` (it is not open any more). */
-export function insertCompletions(db: Database, encoded: readonly EncodedCompletion[]): void {
+/**
+ * All or none. A request that is like an earlier one is stored as what it adds to it.
+ * @throws StoreError `conflict` (an id is taken; the rollout or attempt does not exist).
+ */
+export function openSteps(db: Database, given: readonly OpenStep[]): void {
+  const recent = db.prepared(recentCalls);
   db.write(() => {
-    for (const row of encoded) {
-      if (db.prepared(updateStep).run(row).changes === 0) refuseCompletion(db, row);
+    for (const step of given) {
+      const base = recent.baseFor(step, (id) => db.prepared(isOpened).get(id) !== undefined);
+      const request = step.request === null ? null : compressBody(step.request, base?.request);
+      db.prepared(insertStep).run({ ...step, request, requestBase: base?.stepId ?? null, sampling: json(step.sampling) });
+      recent.opened(step, base);
     }
   });
 }
+
+/**
+ * All or none. A prompt that begins as an earlier step's prompt + completion is stored as what it adds to them.
+ * @throws StoreError `unknown_step`, `illegal_transition` (it is not open any more).
+ */
+export function insertCompletions(db: Database, encoded: readonly EncodedCompletion[]): void {
+  const recent = db.prepared(recentCalls);
+  db.write(() => {
+    for (const row of encoded) {
+      // The choices of a call have one prompt.
+      const shared = recent.sharedPrompt(row, encoded[0]?.id, (id) => db.prepared(hasPrompt).get(id) !== undefined);
+      const ids = {
+        promptIds: row.promptIds && encodeIds(row.promptIds.subarray(shared?.tokens ?? 0)), promptBase: shared?.base.stepId ?? null, sharedTokens: shared?.tokens ?? null,
+        completionIds: row.completionIds && encodeIds(row.completionIds),
+      };
+      if (db.prepared(updateStep).run({ ...row, ...ids }).changes === 0) refuseCompletion(db, row);
+      recent.completed(row, shared);
+    }
+  });
+}
+
+/** What the connection's last calls may take. */
+const recentBytes = 16 * 1024 * 1024;
+const recentCalls = () => new RecentCalls(recentBytes);
 
 function refuseCompletion(db: Database, row: EncodedCompletion): never {
   const found = db.sqlite.prepare<[string], { state: StepState }>('select state from steps where id = ?').get(row.id);
@@ -111,15 +127,18 @@ function refuseCompletion(db: Database, row: EncodedCompletion): never {
 const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
 
 // The two hottest statements of the store are plain SQL: no query builder between the row and SQLite.
+// What is remembered may have been rolled back.
+const isOpened = (db: Database) => db.sqlite.prepare<[string]>('select 1 from steps where id = ?');
+const hasPrompt = (db: Database) => db.sqlite.prepare<[string]>('select 1 from steps where id = ? and prompt_ids is not null');
 const insertStep = (db: Database) => db.sqlite.prepare(`
   insert into steps (id, call_id, choice, rollout_id, attempt_id, agent, sequence, parent_step_id, dialect, model, response_id,
-    request, sampling, state, created_at)
+    request, request_base, sampling, state, created_at)
   values (@id, @callId, @choice, @rolloutId, @attemptId, @agent, @sequence, @parentStepId, @dialect, @model, @responseId,
-    @request, @sampling, 'open', @createdAt)`);
+    @request, @requestBase, @sampling, 'open', @createdAt)`);
 const updateStep = (db: Database) => db.sqlite.prepare(`
   update steps set state = @state, response_id = coalesce(@responseId, response_id),
     parent_step_id = coalesce(@parentStepId, parent_step_id), sampling = coalesce(@sampling, sampling), response = @response,
-    prompt_ids = @promptIds, completion_ids = @completionIds, logprobs = @logprobs, version_spans = @versionSpans,
+    prompt_ids = @promptIds, prompt_base = @promptBase, shared_tokens = @sharedTokens, completion_ids = @completionIds, logprobs = @logprobs, version_spans = @versionSpans,
     finish_reason = @finishReason, usage = @usage, queue_ms = @queueMs, first_token_ms = @firstTokenMs, total_ms = @totalMs,
-    quarantine_reason = @quarantineReason, error = @error, ended_at = @endedAt
+    quarantine_reason = coalesce(quarantine_reason, @quarantineReason), error = @error, ended_at = @endedAt
   where id = @id and state = 'open'`);

@@ -4,12 +4,15 @@ import { decodeIds, decodeLogprobs, decompressBody } from './codec.ts';
 import type { Database } from './open.ts';
 import { defaultPageSize, pageOrder, pageStart, toPage, type Page, type PageOptions } from './page.ts';
 import { steps } from './schema.ts';
+import { SharedContent } from './shared-content.ts';
 import type { StepState } from './transitions.ts';
 
 export type StepRow = typeof steps.$inferSelect;
+/** What is read decoded, and how it is stored. */
+type LargeColumn = 'request' | 'response' | 'promptIds' | 'completionIds' | 'logprobs' | 'requestBase' | 'promptBase' | 'sharedTokens';
 
 /** A step with its ids, log-probs and bodies as they were given. */
-export interface Step extends Omit<StepRow, 'request' | 'response' | 'promptIds' | 'completionIds' | 'logprobs'> {
+export interface Step extends Omit<StepRow, LargeColumn> {
   /** The client's request body; of the call, so the same for all its choices. */
   readonly request: string | null;
   readonly response: string | null;
@@ -20,14 +23,14 @@ export interface Step extends Omit<StepRow, 'request' | 'response' | 'promptIds'
 }
 
 /** Everything of a step but its blobs. */
-export interface StepSummary extends Omit<StepRow, 'request' | 'response' | 'promptIds' | 'completionIds' | 'logprobs'> {
+export interface StepSummary extends Omit<StepRow, LargeColumn> {
   readonly promptTokens: number | null;
   readonly completionTokens: number | null;
 }
 
 export function getStep(db: Database, id: string): Step | undefined {
   const row = db.orm.select().from(steps).where(eq(steps.id, id)).get();
-  return row === undefined ? undefined : decodeStep(row, row.choice === 0 ? row : callBodies(db, row.callId));
+  return row === undefined ? undefined : decodeStep(db, row, new SharedContent(db));
 }
 
 /** The steps of one call by the response id that the client was given, in order of choice; empty when there is none. */
@@ -64,29 +67,35 @@ export function markCrashed(db: Database, at: number = Date.now()): number {
   return db.write(() => db.orm.update(steps).set({ state: 'crashed', endedAt: at }).where(eq(steps.state, 'open')).run().changes);
 }
 
-export type StepBodies = Pick<StepRow, 'request' | 'response'>;
+/** A client that tries a call again has not seen the first one's answer, whole or not: it is kept, and not trained on. */
+export function supersedeCall(db: Database, callId: string): void {
+  db.write(() => db.orm.update(steps).set({ quarantineReason: 'retried' }).where(and(eq(steps.callId, callId), isNull(steps.quarantineReason))).run());
+}
 
-export function decodeStep(row: StepRow, bodies: StepBodies): Step {
+/** @param shared for this step and those that are read with it */
+export function decodeStep(db: Database, row: StepRow, shared: SharedContent): Step {
+  const { requestBase: _, promptBase: __, sharedTokens: ___, ...columns } = row;
+  const bodies = row.choice === 0 ? row : db.prepared(selectBodies).get({ callId: row.callId });
   return {
-    ...row,
-    request: bodies.request && decompressBody(bodies.request),
-    response: bodies.response && decompressBody(bodies.response),
-    promptIds: row.promptIds && decodeIds(row.promptIds),
+    ...columns,
+    request: bodies === undefined ? null : shared.request(bodies)?.toString() ?? null,
+    response: bodies?.response == null ? null : decompressBody(bodies.response).toString(),
+    promptIds: shared.prompt(row),
     completionIds: row.completionIds && decodeIds(row.completionIds),
     logprobs: row.logprobs && decodeLogprobs(row.logprobs),
   };
 }
 
 /** A call's bodies are kept on its choice 0. */
-export function callBodies(db: Database, callId: string): StepBodies {
-  return db.orm.select({ request: steps.request, response: steps.response }).from(steps)
-    .where(and(eq(steps.callId, callId), eq(steps.choice, 0))).get() ?? { request: null, response: null };
-}
+const selectBodies = (db: Database) => db.orm.select({ id: steps.id, request: steps.request, requestBase: steps.requestBase, response: steps.response }).from(steps)
+  .where(and(eq(steps.callId, sql.placeholder('callId')), eq(steps.choice, 0))).prepare();
 
-const { request: _request, response: _response, promptIds: _promptIds, completionIds: _completionIds, logprobs: _logprobs, ...smallColumns } =
-  getTableColumns(steps);
+const {
+  request: _request, response: _response, promptIds: _promptIds, completionIds: _completionIds, logprobs: _logprobs, requestBase: _requestBase, promptBase: _promptBase,
+  sharedTokens: _sharedTokens, ...smallColumns
+} = getTableColumns(steps);
 const summaryColumns = {
   ...smallColumns,
-  promptTokens: sql<number | null>`length(${steps.promptIds}) / 4`,
+  promptTokens: sql<number | null>`length(${steps.promptIds}) / 4 + coalesce(${steps.sharedTokens}, 0)`,
   completionTokens: sql<number | null>`length(${steps.completionIds}) / 4`,
 };

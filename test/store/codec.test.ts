@@ -33,12 +33,12 @@ describe('blobs', () => {
 
 describe('bodies', () => {
   it('come back as they were, whatever their size', () => {
-    fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 5000 }), (body) => { assert.equal(decompressBody(compressBody(body)), body); }));
+    fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 5000 }), (body) => { assert.equal(decompressBody(compressBody(body)).toString(), body); }));
   });
 
   it('that cannot be compressed fit too', () => {
     const random = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString('base64');
-    assert.equal(decompressBody(compressBody(random)), random);
+    assert.equal(decompressBody(compressBody(random)).toString(), random);
   });
 
   it('are smaller than JSON text', () => {
