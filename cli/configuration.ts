@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { ConfigError } from '../config/errors.ts';
 import { type ConfigTree, defaultConfigFile, isTree, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { trainedModel } from '../config/trained-model.ts';
 import { locateModel } from '../model/locate.ts';
 import { collect, naturalNumber } from './command.ts';
 import { UsageError } from './failure.ts';
@@ -44,7 +45,8 @@ export function configurationOf(options: ConfigOptions, defaults: { readonly por
     flags: (tree) => applyFlags(tree, { ...options, port: options.port ?? defaults.port }),
   });
   // Said at once, and not by a thread that is starting.
-  if (config.backend.kind === 'embedded') locateModel(config.backend.model);
+  const model = trainedModel(config);
+  if (model !== null) locateModel(model);
   return config;
 }
 

@@ -1,5 +1,6 @@
 /** `fulgurite trainer`: the trainer alone, for a data directory that a server elsewhere on this machine serves. */
 import type { Command } from 'commander';
+import { trainedModel } from '../config/trained-model.ts';
 import { newCommand } from './command.ts';
 import { addConfigOptions, type ConfigOptions, configurationOf } from './configuration.ts';
 import { UsageError } from './failure.ts';
@@ -9,7 +10,7 @@ export function trainerCommand(): Command {
   const command = newCommand('trainer', 'Run the trainer alone, beside a server that was started with --no-trainer.', 'trainer --model ./model --data ./data');
   return addConfigOptions(command).action(async (options: ConfigOptions) => {
     const config = configurationOf(options);
-    if (config.backend.kind !== 'embedded') throw new UsageError('The trainer needs the model itself: backend.kind must be "embedded".');
+    if (trainedModel(config) === null) throw new UsageError('The trainer needs the model itself: give backend.model, with backend.kind "embedded" or "vllm".');
     const { runTrainer } = await import('../trainer/main.ts');
     using interruption = onInterrupt();
     await runTrainer(config, interruption.signal, () => process.stderr.write(`Waiting for rounds in ${config.dataDir}.\n`));

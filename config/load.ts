@@ -97,7 +97,7 @@ export function withoutSecrets(config: Config): Config {
   return {
     ...config,
     server: { ...server, keys: server.keys.map((key) => ({ ...key, key: '********' })) },
-    backend: backend.kind === 'openai' && backend.apiKey !== undefined ? { ...backend, apiKey: '********' } : backend,
+    backend: 'apiKey' in backend && backend.apiKey !== undefined ? { ...backend, apiKey: '********' } : backend,
   };
 }
 

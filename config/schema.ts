@@ -10,11 +10,20 @@ export const serverSchema = z.strictObject({
   port: port.default(8700).describe('Port to listen on; 0 picks a free one.'),
   maxBodyBytes: positive.default(16 * 1024 * 1024).describe('Largest request body, in bytes.'),
   maxPending: positive.default(1024).describe('Calls that may be open at once; more get 503 with retry-after.'),
+  firstTokenTimeoutMs: positive.default(600_000).describe('Longest wait for the first token of a stream, in milliseconds; then the call is ended with an error.'),
+  interTokenTimeoutMs: positive.default(120_000).describe('Longest wait for the next token of a stream, in milliseconds; then the call is ended with an error.'),
   keys: z.array(z.strictObject({
     key: z.string().min(8).describe('The secret, or "env:NAME" to read it from the environment.'),
     scope: z.enum(['agent', 'admin', 'metrics']).describe('What the key opens.'),
   })).default([]).describe('API keys. None are needed on loopback while this is empty.'),
 }).describe('The HTTP server.');
+
+/** How messages become text and answers are read, where that is done here. */
+const textSettings = {
+  chatTemplate: z.string().optional().describe('Path of a Jinja chat template to use instead of the model\'s own.'),
+  toolFormat: z.enum(['hermes', 'llama-json', 'pythonic', 'qwen-coder', 'none']).default('hermes').describe('How the model writes tool calls: hermes (Qwen 2.5 and 3, ChatML models), llama-json (Llama 3.1 to 3.3), pythonic (Llama 3.2 and 4), qwen-coder (Qwen3-Coder).'),
+  reasoning: z.enum(['auto', 'think', 'none']).default('auto').describe('Whether answers may begin with thoughts between <think> tags, which clients get as reasoning_content; auto: if the chat template mentions them.'),
+};
 
 export const embeddedBackendSchema = z.strictObject({
   kind: z.literal('embedded').describe('Run the policy in this process.'),
@@ -29,9 +38,7 @@ export const embeddedBackendSchema = z.strictObject({
   threads: z.number().int().min(0).default(0).describe('Threads for one decode step; 0: as many as there are cores, one for models below 32 MB.'),
   weights: z.enum(['float32', 'int8']).default('float32').describe('What the weights of linear layers are kept in for serving. int8 reads a quarter of the memory in a step; its log-probs differ from those that training computes (fulgurite doctor says by how much), so training then needs trainer.correction.importance.'),
   swap: z.enum(['finish', 'cross']).default('finish').describe('What a running request does when the policy changes: finish on its version, or cross over.'),
-  chatTemplate: z.string().optional().describe('Path of a Jinja chat template to use instead of the model\'s own.'),
-  toolFormat: z.enum(['hermes', 'llama-json', 'pythonic', 'qwen-coder', 'none']).default('hermes').describe('How the model writes tool calls: hermes (Qwen 2.5 and 3, ChatML models), llama-json (Llama 3.1 to 3.3), pythonic (Llama 3.2 and 4), qwen-coder (Qwen3-Coder).'),
-  reasoning: z.enum(['auto', 'think', 'none']).default('auto').describe('Whether answers may begin with thoughts between <think> tags, which clients get as reasoning_content; auto: if the chat template mentions them.'),
+  ...textSettings,
 }).describe('The policy runs inside this process.');
 
 export const openaiBackendSchema = z.strictObject({
@@ -42,6 +49,36 @@ export const openaiBackendSchema = z.strictObject({
   tokenIds: z.enum(['auto', 'require', 'off']).default('auto').describe('Ask for token ids (vLLM\'s return_token_ids): auto asks and records honestly what comes.'),
   timeoutMs: positive.default(600_000).describe('Longest silence from the server, in milliseconds.'),
 }).describe('Any OpenAI-compatible server.');
+
+export const vllmBackendSchema = z.strictObject({
+  kind: z.literal('vllm').describe('Call vLLM servers, and give them the adapters that are trained.'),
+  baseUrls: z.array(z.url()).min(1).describe('The /v1 URL of each replica. All serve the same base model, and see the data directory under the same path.'),
+  apiKey: z.string().optional().describe('Their key, or "env:NAME".'),
+  name: z.string().optional().describe('Public model name; default: as the servers call their base model.'),
+  model: z.string().optional().describe('The weights that the servers serve (a Hugging Face directory, or the id of a model in the HF_HOME cache): the trainer needs them.'),
+  healthMs: positive.default(1000).describe('How often each replica is looked after, in milliseconds.'),
+  timeoutMs: positive.default(600_000).describe('Longest silence from a server, in milliseconds.'),
+}).describe('vLLM servers.');
+
+/** Servers that are called by token ids. */
+const tokenServer = {
+  baseUrl: z.url().describe('The server\'s URL, without /v1.'),
+  apiKey: z.string().optional().describe('Its key, or "env:NAME".'),
+  model: z.string().describe('The model that it serves (a .gguf file, a Hugging Face directory, or the id of a model in the HF_HOME cache): its tokenizer and chat template are read here.'),
+  name: z.string().optional().describe('Public model name; default: the base name of the path.'),
+  ...textSettings,
+  timeoutMs: positive.default(600_000).describe('Longest silence from the server, in milliseconds.'),
+};
+
+export const llamacppBackendSchema = z.strictObject({
+  kind: z.literal('llamacpp').describe('Call a llama.cpp server by token ids.'),
+  ...tokenServer,
+}).describe('A llama.cpp server. Messages are rendered and answers are read here, so that every token is known.');
+
+export const sglangBackendSchema = z.strictObject({
+  kind: z.literal('sglang').describe('Call an SGLang server by token ids, and give it the adapters that are trained.'),
+  ...tokenServer,
+}).describe('An SGLang server. Messages are rendered and answers are read here, so that every token is known. For trained adapters it sees the data directory under the same path.');
 
 export const trainerSchema = z.strictObject({
   enabled: z.boolean().default(true).describe('Start the trainer process beside the proxy.'),
@@ -89,14 +126,18 @@ export const trainerSchema = z.strictObject({
 export const configSchema = z.strictObject({
   dataDir: z.string().default('data').describe('Where the database and the policies live; relative to the working directory.'),
   server: serverSchema.prefault({}),
-  backend: z.discriminatedUnion('kind', [embeddedBackendSchema, openaiBackendSchema]),
+  backend: z.discriminatedUnion('kind', [embeddedBackendSchema, openaiBackendSchema, vllmBackendSchema, llamacppBackendSchema, sglangBackendSchema]),
   trainer: trainerSchema.prefault({}),
   store: z.strictObject({
     durability: z.enum(['process', 'power']).default('process').describe('Committed steps survive a killed process, or also a loss of power (slower).'),
-    busyTimeoutMs: positive.default(10_000).describe('How long to wait for a locked database, in milliseconds.'),
+    busyTimeoutMs: positive.default(10_000).describe('How long a write waits while the database cannot take it (locked, disk full, read-only), in milliseconds; then its call gets 503 with retry-after.'),
+    whenUnwritable: z.enum(['refuse', 'serve']).default('refuse').describe('What calls get after that, until the database can be written again: 503, or answers that nobody records (fulgurite_uncaptured_calls_total counts them).'),
   }).prefault({}).describe('The SQLite database.'),
   log: z.enum(['silent', 'info', 'debug']).default('info').describe('What is logged to stderr.'),
 }).superRefine(({ backend, trainer }, context) => {
+  if (backend.kind === 'vllm' && backend.model !== undefined && trainer.enabled && trainer.method === 'full') {
+    context.addIssue({ code: 'custom', path: ['trainer', 'method'], message: 'vLLM takes adapters while it runs, not whole models: use lora' });
+  }
   if (backend.kind !== 'embedded' || backend.weights === 'float32' || !trainer.enabled || trainer.correction.importance) return;
   context.addIssue({ code: 'custom', path: ['backend', 'weights'], message: 'int8 samples from a policy that is a little off the one that is trained: set trainer.correction.importance, or trainer.enabled to false' });
 });
@@ -104,4 +145,5 @@ export const configSchema = z.strictObject({
 export type Config = z.infer<typeof configSchema>;
 export type EmbeddedBackendConfig = z.infer<typeof embeddedBackendSchema>;
 export type OpenAIBackendConfig = z.infer<typeof openaiBackendSchema>;
+export type VllmBackendConfig = z.infer<typeof vllmBackendSchema>;
 export type TrainerConfig = z.infer<typeof trainerSchema>;

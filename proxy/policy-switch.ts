@@ -102,7 +102,7 @@ export class PolicySwitch {
     if (policy === undefined) throw new ApiError(404, `There is no policy version ${version}. GET /admin/policies lists them.`, { code: 'unknown_policy' });
     if (policy.kind === 'base' || policy.directory === null) return;
     if (!backend.capabilities().policies) {
-      throw new ApiError(409, `The backend "${backend.name}" serves one policy and cannot load version ${version}. Use the embedded backend, or roll back to version 0.`, { code: 'policies_unsupported' });
+      throw new ApiError(409, `The backend "${backend.name}" serves one policy and cannot load version ${version}. Use the embedded backend or vLLM servers (backend.kind: vllm), or roll back to version 0.`, { code: 'policies_unsupported' });
     }
     const directory = join(db.dataDir, policy.directory);
     requireFiles(policy, directory, backend.fingerprint);

@@ -2,6 +2,7 @@
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Config, TrainerConfig } from '../config/schema.ts';
+import { trainedModel } from '../config/trained-model.ts';
 import type { Model } from '../model/model.ts';
 import { openModel } from '../model/open.ts';
 import { watchChanges } from '../store/changes.ts';
@@ -29,7 +30,8 @@ const rejections: ReadonlySet<TrainerError['code']> = new Set(['logprob_mismatch
  * @throws StoreError, ModelError, TrainerError (`unsuitable_model`) if it cannot start
  */
 export async function runTrainer(config: Config, signal: AbortSignal, onReady: () => void): Promise<void> {
-  if (config.backend.kind !== 'embedded') throw new TrainerError('unsuitable_model', 'The trainer needs the model\'s weights: only an embedded backend has them (backend.kind).');
+  const trained = trainedModel(config);
+  if (trained === null) throw new TrainerError('unsuitable_model', 'The trainer needs the model\'s weights: backend.model says where they are, with backend.kind "embedded" or "vllm".');
   setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   using db = openDatabase(config.dataDir, config.store);
   // One that was told to end, or whose server was killed, may still be computing.
@@ -37,7 +39,7 @@ export async function runTrainer(config: Config, signal: AbortSignal, onReady: (
   if (lock === null) return;
   recoverRunningRounds(db, mostInterruptions);
   sweepPolicies(db.dataDir, new Set(listPolicies(db).map((policy) => policy.version)));
-  const model = await openModel(config.backend.model);
+  const model = await openModel(trained);
   ensureBasePolicy(db, model.fingerprint);
   const policies = keepWarm(model, join(db.dataDir, 'cache'));
   const parts = { db, model: model.fingerprint, sampler: config.backend, trainer: config.trainer, openPolicy: policies.open };

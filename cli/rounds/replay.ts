@@ -1,5 +1,6 @@
 /** `fulgurite rounds replay`: a round of a data directory run again, and its bytes compared with the published ones. */
 import { join } from 'node:path';
+import { trainedModel } from '../../config/trained-model.ts';
 import { openModel } from '../../model/open.ts';
 import { openDatabase } from '../../store/open.ts';
 import { requireBaseModel } from '../../store/policies.ts';
@@ -14,9 +15,10 @@ import { Progress } from '../terminal/progress.ts';
 /** The model and the data directory are the configuration's; how to train is what the round's row says. A server may be running. */
 export async function replay(id: number, options: ConfigOptions): Promise<void> {
   const config = configurationOf(options);
-  if (config.backend.kind !== 'embedded') throw new UsageError('A replay needs the model itself: backend.kind must be "embedded".');
+  const trained = trainedModel(config);
+  if (trained === null) throw new UsageError('A replay needs the model itself: give backend.model, with backend.kind "embedded" or "vllm".');
   using db = openDatabase(config.dataDir, { readonly: true });
-  const model = await openModel(config.backend.model);
+  const model = await openModel(trained);
   const terminal = new Progress();
   let policy: TrainingPolicy | undefined;
   try {

@@ -1,5 +1,6 @@
 /** Proxy and trainer together: what `serve` runs, and what the commands that bring their own server start in a process. */
 import type { Config } from '../../config/schema.ts';
+import { trainedModel } from '../../config/trained-model.ts';
 import { refuseOpenBind } from '../../proxy/auth.ts';
 import { startProxy } from '../../proxy/main.ts';
 import { startTrainerProcess } from '../../trainer/process.ts';
@@ -19,7 +20,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   requireSafeBind(config);
   const proxy = await startProxy(config).catch((error: unknown) => { throw listenError(error, config); });
   const [model] = await proxy.backend.models();
-  const trains = config.trainer.enabled && config.backend.kind === 'embedded';
+  const trains = config.trainer.enabled && trainedModel(config) !== null;
   const trainer = trains ? startTrainerProcess({ config, onExit: reportTrainerExit }) : null;
   return {
     facts: { url: proxy.url, model: model?.id ?? 'none', version: proxy.backend.currentVersion() },

@@ -5,13 +5,11 @@
 import type { OpenAIBackendConfig } from '../../config/schema.ts';
 import { ApiError } from '../errors.ts';
 import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from './backend.ts';
+import { answer } from './openai/answering.ts';
 import { ask, refusedFields, type Askable, type Asking } from './openai/asking.ts';
 import { isRecord, records, type JsonObject } from './openai/json.ts';
 import { isExactAnswer, logprobsMode, probeBody, probeTemperature, type LogprobsMode } from './openai/probe.ts';
 import { Recording } from './openai/recording.ts';
-import { sseData } from './openai/sse.ts';
-import { frames } from './openai/streaming.ts';
-import { strip } from './openai/stripping.ts';
 import { parseJsonOrNull, Upstream, upstreamError, type UpstreamReply } from './openai/upstream.ts';
 
 const probeTimeoutMs = 5000;
@@ -72,16 +70,10 @@ export class OpenAIBackend implements PolicyBackend {
     const client = this.#config.model === undefined ? call.body : { ...call.body, model: this.#config.model };
     const { reply, asked } = await this.#send(client, call, signal);
     const recording = new Recording(version, this.#unusable(client));
-    if (String(reply.headers['content-type']).includes('text/event-stream')) {
-      const all = frames(sseData(this.#upstream.bytes(reply, signal)), asked, recording);
-      return { kind: 'stream', frames: this.#learning(all, recording) };
-    }
-    const text = await this.#upstream.text(reply, signal);
-    const body = parseJsonOrNull(text);
-    if (!isRecord(body)) throw new ApiError(502, `The upstream server answered ${reply.statusCode} with a body that is not a JSON object: ${text.slice(0, 200)}`, { code: 'upstream_invalid', type: 'upstream_error' });
-    const capture = [...recording.read(body), ...recording.close()];
+    const answered = await answer({ upstream: this.#upstream, reply, asked, recording }, signal);
+    if (answered.kind === 'stream') return { kind: 'stream', frames: this.#learning(answered.frames, recording) };
     this.#exact = recording.exact;
-    return { kind: 'json', status: reply.statusCode, body: strip(body, asked), capture };
+    return answered;
   }
 
   currentVersion(): number {
@@ -170,5 +162,5 @@ export class OpenAIBackend implements PolicyBackend {
 }
 
 function noPolicies(): ApiError {
-  return new ApiError(501, 'This backend serves one policy: loading and swapping need the embedded backend.', { code: 'policies_unsupported' });
+  return new ApiError(501, 'This backend serves one policy: loading and swapping need the embedded backend, or vLLM servers (backend.kind: vllm).', { code: 'policies_unsupported' });
 }

@@ -12,6 +12,8 @@ export interface Asked {
   readonly tokenIds: boolean;
   readonly logprobs: boolean;
   readonly usage: boolean;
+  /** The model's name as the client wrote it, where the server was told another one. */
+  readonly model: unknown;
 }
 
 export interface Asking {
@@ -21,9 +23,12 @@ export interface Asking {
   readonly added: readonly Askable[];
 }
 
-/** @param without fields that this server is known to refuse, or that the configuration rules out. */
-export function ask(client: JsonObject, without: ReadonlySet<Askable>): Asking {
-  const body: Record<string, unknown> = { ...client };
+/**
+ * @param without fields that this server is known to refuse, or that the configuration rules out
+ * @param model the server's name for what the client calls otherwise
+ */
+export function ask(client: JsonObject, without: ReadonlySet<Askable>, model?: string): Asking {
+  const body: Record<string, unknown> = model === undefined ? { ...client } : { ...client, model };
   const added: Askable[] = [];
   const add = (field: Askable, wanted: boolean, value: unknown): boolean => {
     if (!wanted || without.has(field)) return false;
@@ -37,7 +42,7 @@ export function ask(client: JsonObject, without: ReadonlySet<Askable>): Asking {
   // vLLM reads an explicit null as "no log-probs at all"; the sampled token's is all we need.
   add('top_logprobs', (logprobs || client['logprobs'] === true) && (client['top_logprobs'] ?? null) === null, 0);
   const usage = add('stream_options', client['stream'] === true && options['include_usage'] !== true, { ...options, include_usage: true });
-  return { body, asked: { tokenIds, logprobs, usage }, added };
+  return { body, asked: { tokenIds, logprobs, usage, model: model === undefined ? undefined : client['model'] }, added };
 }
 
 /** Statuses by which servers refuse a parameter: OpenAI 400, some of its models 403, pydantic-based servers 422. */

@@ -50,3 +50,13 @@ export function logprobsMode(atOne: unknown, atProbe: unknown): LogprobsMode {
   if (Math.abs(ratio - 1) < 0.1) return 'raw';
   return Math.abs(ratio - 1 / probeTemperature) < 0.2 ? 'sampled' : 'unknown';
 }
+
+/** Batches round differently, and a temperature or a cut that anybody would set changes more than this. */
+const mostRounding = 0.1;
+
+/** Whether two answers' first tokens come from one distribution, as far as their likeliest alternatives tell. */
+export function sameDistribution(a: unknown, b: unknown): boolean {
+  const one = alternatives(a), other = alternatives(b);
+  const common = [...one.keys()].filter((token) => other.has(token));
+  return common.length > 0 && common.every((token) => Math.abs((one.get(token) ?? 0) - (other.get(token) ?? 0)) < mostRounding);
+}

@@ -10,13 +10,14 @@ function emptied(object: JsonObject, fields: readonly string[]): JsonObject {
   return present.length === 0 ? object : { ...object, ...Object.fromEntries(present.map((field) => [field, null])) };
 }
 
-/** A body or chunk without what only the proxy asked for. Untouched answers are the same object. */
+/** A body or chunk without what only the proxy asked for, under the name that the client used. Untouched answers are the same object. */
 export function strip(answer: JsonObject, asked: Asked): JsonObject {
   const choiceFields = [...(asked.tokenIds ? ['token_ids', 'prompt_token_ids'] : []), ...(asked.logprobs ? ['logprobs'] : [])];
   let visible = asked.tokenIds ? emptied(answer, ['prompt_token_ids', 'prompt_text']) : answer;
   const before = records(answer['choices']);
   const choices = before.map((choice) => emptied(choice, choiceFields));
   if (choices.some((choice, i) => choice !== before[i])) visible = { ...visible, choices };
+  if (asked.model !== undefined && 'model' in visible) visible = { ...visible, model: asked.model };
   // OpenAI writes `usage: null` into every chunk of a stream that ends with usage.
   if (asked.usage && visible['usage'] === null) {
     const { usage: _, ...rest } = visible;

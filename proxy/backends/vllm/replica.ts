@@ -1,0 +1,195 @@
+/** One vLLM server: whether it may take calls, and which adapters it has. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { ApiError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import type { JsonObject } from '../openai/json.ts';
+import { messageOf, parseJsonOrNull, Upstream, type UpstreamReply } from '../openai/upstream.ts';
+import type { Adapter } from './adapter.ts';
+import type { Choosable } from './choose.ts';
+import { probeReplica, type Abilities } from './probe.ts';
+import { readLoad, readModels, type ModelList } from './protocol.ts';
+
+/** `joining`: it answers, and gets what it needs before it takes calls. */
+export type ReplicaState = 'down' | 'joining' | 'ready';
+
+const transitions: Readonly<Record<ReplicaState, readonly ReplicaState[]>> = { down: ['joining'], joining: ['ready', 'down'], ready: ['down'] };
+
+const healthTimeoutMs = 2000;
+/** Reading an adapter of a large model from a slow disk. */
+const loadTimeoutMs = 120_000;
+/** Health checks that may go unanswered before a server is given up: a busy one answers late. */
+const patience = 3;
+
+export interface ReplicaOptions {
+  /** With `/v1` at its end, or without. */
+  readonly baseUrl: string;
+  readonly apiKey: string | null;
+  readonly timeoutMs: number;
+  readonly log: Log;
+  /** What every replica must have before it takes calls, at this moment. */
+  readonly needed: () => readonly Adapter[];
+}
+
+export class Replica implements Choosable {
+  /** Without `/v1`. */
+  readonly url: string;
+  readonly upstream: Upstream;
+  outstanding = 0;
+  chosenAt = 0;
+  /** The server's own list of models, as last seen; null before it was. */
+  models: ModelList | null = null;
+  /** Null before it was asked. */
+  abilities: Abilities | null = null;
+  readonly #options: ReplicaOptions;
+  #state: ReplicaState = 'down';
+  #detail = 'not asked yet';
+  #unanswered = 0;
+  #checking: Promise<void> | null = null;
+  /** Names of adapters that it is known to have. */
+  readonly #loaded = new Set<string>();
+  /** Loading, unloading and joining take turns. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.url = options.baseUrl.replace(/\/+$/, '').replace(/\/v1$/, '');
+    this.upstream = new Upstream({ baseUrl: this.url, apiKey: options.apiKey, timeoutMs: options.timeoutMs });
+  }
+
+  get isReady(): boolean {
+    return this.#state === 'ready';
+  }
+
+  /** `http://127.0.0.1:8000: ready` */
+  get description(): string {
+    return `${this.url}: ${this.#state}${this.isReady ? '' : ` (${this.#detail})`}`;
+  }
+
+  post(body: JsonObject, headers: IncomingHttpHeaders, signal: AbortSignal): Promise<UpstreamReply> {
+    return this.upstream.post('/v1/chat/completions', body, headers, signal);
+  }
+
+  /** Looks after it: takes it out when it does not answer, and lets it in when it has what it needs. Checks that are asked for meanwhile are this one. */
+  check(signal: AbortSignal): Promise<void> {
+    return this.#checking ??= this.#check(signal).finally(() => { this.#checking = null; });
+  }
+
+  async #check(signal: AbortSignal): Promise<void> {
+    const why = await this.#unwell(signal);
+    if (signal.aborted) return;
+    if (why === null) {
+      this.#unanswered = 0;
+      await this.#inTurn(() => this.#join(signal));
+    } else if (why.gone || ++this.#unanswered >= patience || !this.isReady) {
+      this.#become('down', why.detail);
+    }
+  }
+
+  /**
+   * Gives it an adapter, where it takes calls; a replica that does not gets it when it joins, which nobody waits for.
+   * @throws ApiError 409 where the server refuses the adapter
+   */
+  async load(adapter: Adapter): Promise<void> {
+    if (this.isReady) await this.#inTurn(async () => { if (this.isReady) await this.#load(adapter); });
+  }
+
+  unload(adapter: Adapter): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#loaded.delete(adapter.name) || this.#state === 'down') return;
+      const signal = AbortSignal.timeout(loadTimeoutMs);
+      const reply = await this.upstream.post('/v1/unload_lora_adapter', { lora_name: adapter.name }, {}, signal);
+      await this.upstream.text(reply, signal);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.upstream.close();
+  }
+
+  /** Null: it is well. `gone`: there is nobody; else it may only be slow. */
+  async #unwell(signal: AbortSignal): Promise<{ readonly gone: boolean; readonly detail: string } | null> {
+    const within = AbortSignal.any([signal, AbortSignal.timeout(healthTimeoutMs)]);
+    try {
+      const reply = await this.upstream.get('/health', within);
+      await this.upstream.text(reply, within);
+      return reply.statusCode < 400 ? null : { gone: true, detail: `/health answers ${reply.statusCode}` };
+    } catch (error) {
+      return { gone: error instanceof ApiError && error.code === 'upstream_unreachable', detail: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async #join(signal: AbortSignal): Promise<void> {
+    try {
+      const models = await this.#listModels(signal);
+      // Restarted since: what it had is gone.
+      if (this.isReady && ![...this.#loaded].every((name) => models.adapters.has(name))) this.#become('down', 'it has lost its adapters');
+      this.models = models;
+      if (this.isReady) return;
+      if (this.#state === 'down') this.#become('joining', 'loading adapters');
+      for (const name of this.#loaded) if (!models.adapters.has(name)) this.#loaded.delete(name);
+      for (const adapter of this.#missing()) if (models.adapters.has(adapter.name)) this.#loaded.add(adapter.name);
+      this.#detail = 'asking for a first token';
+      this.abilities = await probeReplica(this, models.base, signal);
+      // More may be needed by the time that one is loaded.
+      for (let missing = this.#missing(); missing.length > 0; missing = this.#missing()) {
+        for (const adapter of missing) {
+          await this.#load(adapter);
+          if (this.#state !== 'joining') return;
+        }
+      }
+      this.#become('ready', '');
+    } catch (error) {
+      if (signal.aborted) return;
+      const detail = error instanceof Error ? error.message : String(error);
+      if (this.#state === 'joining' && detail !== this.#detail) this.#options.log.error(`vLLM at ${this.url} cannot take calls: ${detail}`);
+      this.#become('down', detail);
+    }
+  }
+
+  #missing(): readonly Adapter[] {
+    return this.#options.needed().filter(({ name }) => !this.#loaded.has(name));
+  }
+
+  async #load({ name, directory, version }: Adapter): Promise<void> {
+    const signal = AbortSignal.timeout(loadTimeoutMs);
+    let answer;
+    try {
+      const reply = await this.upstream.post('/v1/load_lora_adapter', { lora_name: name, lora_path: directory }, {}, signal);
+      const text = await this.upstream.text(reply, signal);
+      answer = readLoad(reply.statusCode, messageOf(parseJsonOrNull(text)) ?? text.slice(0, 200));
+    } catch (error) {
+      answer = { kind: 'failed', why: error instanceof Error ? error.message : String(error) } as const;
+    }
+    if (answer.kind === 'refused') {
+      throw new ApiError(409, `vLLM at ${this.url} does not take policy version ${version} from ${directory}: ${answer.why}. It must see that directory, and be started with --enable-lora, --max-lora-rank as large as trainer.lora.rank, and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True.`, { code: 'policy_refused' });
+    }
+    if (answer.kind === 'loaded') this.#loaded.add(name);
+    else this.#become('down', `loading policy version ${version} failed`);
+  }
+
+  async #listModels(signal: AbortSignal): Promise<ModelList> {
+    const within = AbortSignal.any([signal, AbortSignal.timeout(healthTimeoutMs)]);
+    const reply = await this.upstream.get('/v1/models', within);
+    const text = await this.upstream.text(reply, within);
+    const models = reply.statusCode < 400 ? readModels(parseJsonOrNull(text)) : null;
+    if (models === null) throw new ApiError(502, `GET /v1/models answers ${reply.statusCode}: ${text.slice(0, 200)}`, { code: 'upstream_invalid', type: 'upstream_error' });
+    return models;
+  }
+
+  #become(state: ReplicaState, detail: string): void {
+    this.#detail = detail;
+    if (state === this.#state) return;
+    if (!transitions[this.#state].includes(state)) throw new Error(`a replica that is ${this.#state} cannot become ${state}`);
+    const { log } = this.#options;
+    if (state === 'ready') log.info(`vLLM at ${this.url} takes calls`);
+    if (this.isReady) log.error(`vLLM at ${this.url} takes no calls any more: ${detail}`);
+    this.#state = state;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#turn.then(work);
+    // The next turn comes whatever became of this one; its caller has the error.
+    this.#turn = next.catch(() => undefined);
+    return next;
+  }
+}
