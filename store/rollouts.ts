@@ -23,6 +23,8 @@ export interface NewRollout {
   /** The task's input, as JSON. */
   readonly input?: unknown;
   readonly metadata?: unknown;
+  /** Of its first attempt; default: a new `at_…`. */
+  readonly attemptId?: string;
   /** Unix milliseconds; default now. */
   readonly at?: number;
 }
@@ -44,8 +46,8 @@ export function createRollout(db: Database, given: NewRollout): StartedRollout {
     endedAt: null,
   };
   return db.write(() => {
-    db.orm.insert(rollouts).values(rollout).run();
-    return { rollout, attempt: startAttempt(db, rollout.id, 1, at) };
+    db.prepared(insertRollout).run({ ...rollout, input: json(rollout.input), metadata: json(rollout.metadata) });
+    return { rollout, attempt: startAttempt(db, rollout.id, 1, at, given.attemptId) };
   });
 }
 
@@ -180,8 +182,8 @@ function withSummary(db: Database, page: readonly Rollout[]): RolloutListItem[] 
   return page.map((rollout) => ({ ...rollout, stepCount: counts.get(rollout.id) ?? 0, outcome: outcomes.get(rollout.id) ?? null }));
 }
 
-function startAttempt(db: Database, rolloutId: string, number: number, at: number): Attempt {
-  const attempt: Attempt = { id: newId('at', at), rolloutId, number, state: 'running', detail: null, createdAt: at, endedAt: null };
+function startAttempt(db: Database, rolloutId: string, number: number, at: number, id: string = newId('at', at)): Attempt {
+  const attempt: Attempt = { id, rolloutId, number, state: 'running', detail: null, createdAt: at, endedAt: null };
   db.prepared(insertAttempt).run({ ...attempt });
   return attempt;
 }
@@ -190,7 +192,12 @@ function endRunningAttempt(db: Database, rolloutId: string, end: { state: EndedS
   db.orm.update(attempts).set(end).where(and(eq(attempts.rolloutId, rolloutId), eq(attempts.state, 'running'))).run();
 }
 
+const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
 const p = sql.placeholder;
+// Live traffic makes a rollout of almost every first call.
+const insertRollout = (db: Database) => db.sqlite.prepare(`
+  insert into rollouts (id, task_id, mode, state, pinned_version, input, metadata, created_at, ended_at)
+  values (@id, @taskId, @mode, @state, @pinnedVersion, @input, @metadata, @createdAt, @endedAt)`);
 const insertAttempt = (db: Database) => db.orm.insert(attempts).values({
   id: p('id'), rolloutId: p('rolloutId'), number: p('number'), state: p('state'), detail: p('detail'), createdAt: p('createdAt'),
   endedAt: p('endedAt'),

@@ -54,12 +54,12 @@ export class Identity {
   }
 
   /** The trajectory of a call that names no rollout. */
-  async place(source: Source, messages: readonly Message[]): Promise<Trajectory> {
+  place(source: Source, messages: readonly Message[]): Trajectory {
     const trace = traceId(source.headers);
     const known = trace === null ? null : this.live(this.#traces.get(trace) ?? `ro_${trace}`);
     // An instrumented client that makes a new trace for every call says nothing by it: look at the messages as well.
     const inferred = known ?? this.live(this.#inference.find(source.principal.keyHash, messages));
-    const trajectory = inferred ?? await this.#trajectories.startLive(trace === null ? undefined : `ro_${trace}`);
+    const trajectory = inferred ?? this.#trajectories.startLive(trace === null ? undefined : `ro_${trace}`);
     if (trace !== null) this.#traces.set(trace, trajectory.rolloutId);
     return trajectory;
   }

@@ -3,6 +3,7 @@ import { newId } from '../../store/ids.ts';
 import { decodeIds } from '../../store/codec.ts';
 import type { Database } from '../../store/open.ts';
 import { currentAttempt, findRollout, type Attempt, type Rollout, type StartedRollout } from '../../store/rollouts.ts';
+import { SharedContent, type StoredPrompt } from '../../store/shared-content.ts';
 import type { StoreWriter } from '../../store/writer.ts';
 import { BoundedMap } from './bounded-map.ts';
 import { PrefixIndex } from './prefixes.ts';
@@ -26,7 +27,6 @@ export interface Trajectory {
 
 export class Trajectories {
   readonly #known = new BoundedMap<string, Trajectory>(maxTrajectories);
-  readonly #starting = new Map<string, Promise<Trajectory>>();
   readonly #db: Database;
   readonly #writer: StoreWriter;
 
@@ -44,18 +44,19 @@ export class Trajectories {
     return attempt === undefined || rollout === undefined ? null : this.#restore(rollout, attempt);
   }
 
-  /** Begins a live rollout for a call that could not be placed. Calls that arrive together under one id share it. */
-  startLive(rolloutId: string = newId('ro')): Promise<Trajectory> {
-    const starting = this.#starting.get(rolloutId) ?? this.#writer.write('createRollout', { id: rolloutId, mode: 'live' })
-      .then((started) => this.started(started))
-      .finally(() => this.#starting.delete(rolloutId));
-    this.#starting.set(rolloutId, starting);
-    return starting;
+  /**
+   * Begins a live rollout for a call that could not be placed. Not waited for: the call's steps come after it in the writer's order, and fail if it failed.
+   * @throws StoreError `queue_full`
+   */
+  startLive(rolloutId: string = newId('ro')): Trajectory {
+    const attemptId = newId('at');
+    this.#writer.write('createRollout', { id: rolloutId, attemptId, mode: 'live' }).catch(() => this.forget(rolloutId));
+    return this.#remember({ rolloutId, attemptId, mode: 'live', state: 'running', pinnedVersion: null, prefixes: new PrefixIndex(), nextSequence: 0 });
   }
 
   /** A rollout that was just created. Its row is readable before its writer says so: a call that read it meanwhile counts on. */
   started({ rollout, attempt }: StartedRollout): Trajectory {
-    return this.#known.get(rollout.id) ?? this.#remember(rollout, attempt, new PrefixIndex(), 0);
+    return this.#known.get(rollout.id) ?? this.#remember(trajectoryOf(rollout, attempt, new PrefixIndex(), 0));
   }
 
   /** After a rollout ended or another attempt began: the next call reads it anew. */
@@ -65,26 +66,28 @@ export class Trajectories {
 
   #restore(rollout: Rollout, attempt: Attempt): Trajectory {
     const prefixes = new PrefixIndex();
+    const shared = new SharedContent(this.#db);
     for (const row of this.#db.prepared(selectTokens).all(rollout.id, attempt.id, maxRestoredSteps).toReversed()) {
-      prefixes.add(row.id, decodeIds(row.promptIds), decodeIds(row.completionIds));
+      prefixes.add(row.id, shared.prompt(row) ?? new Int32Array(), decodeIds(row.completionIds));
     }
     const last = this.#db.prepared(selectLastSequence).get(rollout.id, attempt.id)?.last ?? -1;
-    return this.#remember(rollout, attempt, prefixes, last + 1);
+    return this.#remember(trajectoryOf(rollout, attempt, prefixes, last + 1));
   }
 
-  #remember(rollout: Rollout, attempt: Attempt, prefixes: PrefixIndex, nextSequence: number): Trajectory {
-    const trajectory: Trajectory = {
-      rolloutId: rollout.id, attemptId: attempt.id, mode: rollout.mode, state: rollout.state, pinnedVersion: rollout.pinnedVersion, prefixes, nextSequence,
-    };
-    this.#known.set(rollout.id, trajectory);
+  #remember(trajectory: Trajectory): Trajectory {
+    this.#known.set(trajectory.rolloutId, trajectory);
     return trajectory;
   }
 }
 
-interface TokensRow { readonly id: string; readonly promptIds: Buffer; readonly completionIds: Buffer }
+function trajectoryOf(rollout: Rollout, attempt: Attempt, prefixes: PrefixIndex, nextSequence: number): Trajectory {
+  return { rolloutId: rollout.id, attemptId: attempt.id, mode: rollout.mode, state: rollout.state, pinnedVersion: rollout.pinnedVersion, prefixes, nextSequence };
+}
+
+type TokensRow = StoredPrompt & { readonly completionIds: Buffer };
 
 const selectTokens = (db: Database) => db.sqlite.prepare<[string, string, number], TokensRow>(`
-  select id, prompt_ids as promptIds, completion_ids as completionIds from steps
+  select id, prompt_ids as promptIds, prompt_base as promptBase, shared_tokens as sharedTokens, completion_ids as completionIds from steps
   where rollout_id = ? and attempt_id = ? and state = 'complete' and prompt_ids is not null and completion_ids is not null
   order by sequence desc, choice desc limit ?`);
 const selectLastSequence = (db: Database) => db.sqlite.prepare<[string, string], { last: number | null }>(
