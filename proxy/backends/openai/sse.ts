@@ -1,4 +1,5 @@
 /** Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation). */
+import { parseJsonOrNull } from './upstream.ts';
 
 /**
  * Reads the `data` of events from bytes in any chunking: split characters, CR, LF or CRLF, data over several lines, comments, a
@@ -47,9 +48,9 @@ export class SseReader {
   }
 }
 
-/** The events of a response body, as they come. */
+/** The events of a response body, as they come. What its end cut off in the middle of its JSON says nothing. */
 export async function* sseData(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const reader = new SseReader();
   for await (const bytes of body) yield* reader.push(bytes);
-  yield* reader.end();
+  for (const data of reader.end()) if (data === '[DONE]' || parseJsonOrNull(data) !== null) yield data;
 }

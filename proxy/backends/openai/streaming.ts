@@ -4,6 +4,7 @@ import type { Frame } from '../backend.ts';
 import type { Asked } from './asking.ts';
 import { isRecord, records, type JsonObject } from './json.ts';
 import type { Recording } from './recording.ts';
+import { reportedError } from './reported-error.ts';
 import { isUsageChunk, saysNothing, strip, withExtras } from './stripping.ts';
 import { parseJsonOrNull } from './upstream.ts';
 
@@ -12,11 +13,8 @@ const endsAChoice = (chunk: JsonObject): boolean => records(chunk['choices']).so
 function parseChunk(data: string): JsonObject {
   const chunk = parseJsonOrNull(data);
   if (!isRecord(chunk)) throw new UpstreamError(502, `The upstream server sent an event that is not a JSON object: ${data.slice(0, 200)}`, null, { code: 'upstream_invalid' });
-  const error = chunk['error'];
-  if (isRecord(error)) {
-    const message = typeof error['message'] === 'string' ? error['message'] : 'The upstream server failed in the middle of the stream.';
-    throw new UpstreamError(502, message, chunk, { code: 'upstream_failed' });
-  }
+  const error = reportedError(chunk);
+  if (error !== null) throw error;
   return chunk;
 }
 
@@ -28,27 +26,33 @@ function parseChunk(data: string): JsonObject {
  */
 export async function* frames(events: AsyncIterable<string>, asked: Asked, recording: Recording): AsyncGenerator<Frame> {
   let held: { readonly chunk: JsonObject; readonly raw: string } | null = null;
-  for await (const data of events) {
-    if (data === '[DONE]') break;
-    const chunk = parseChunk(data);
-    const capture = recording.read(chunk);
-    if (asked.usage && isUsageChunk(chunk)) {
-      if (held !== null) yield { data: JSON.stringify(withExtras(held.chunk, chunk)), capture };
-      else yield { data: null, capture };
+  try {
+    for await (const data of events) {
+      if (data === '[DONE]') break;
+      const chunk = parseChunk(data);
+      const capture = recording.read(chunk);
+      if (asked.usage && isUsageChunk(chunk)) {
+        if (held !== null) yield { data: JSON.stringify(withExtras(held.chunk, chunk)), capture };
+        else yield { data: null, capture };
+        held = null;
+        continue;
+      }
+      if (held !== null) yield { data: held.raw, capture: [] };
       held = null;
-      continue;
+      const visible = strip(chunk, asked);
+      // An event over several lines is JSON over several lines: it goes on as one.
+      const raw = visible === chunk && !data.includes('\n') ? data : JSON.stringify(visible);
+      if (asked.usage && endsAChoice(chunk)) {
+        held = { chunk: visible, raw };
+        yield { data: null, capture };
+      } else {
+        yield { data: visible !== chunk && saysNothing(visible) ? null : raw, capture };
+      }
     }
+  } catch (error) {
+    // What came before the failure was meant for the client.
     if (held !== null) yield { data: held.raw, capture: [] };
-    held = null;
-    const visible = strip(chunk, asked);
-    // An event over several lines is JSON over several lines: it goes on as one.
-    const raw = visible === chunk && !data.includes('\n') ? data : JSON.stringify(visible);
-    if (asked.usage && endsAChoice(chunk)) {
-      held = { chunk: visible, raw };
-      yield { data: null, capture };
-    } else {
-      yield { data: visible !== chunk && saysNothing(visible) ? null : raw, capture };
-    }
+    throw error;
   }
   if (held !== null) yield { data: held.raw, capture: [] };
   if (!recording.finished) throw new UpstreamError(502, 'The upstream server ended the stream before the answer was complete.', null, { code: 'upstream_truncated' });

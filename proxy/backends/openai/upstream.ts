@@ -22,6 +22,9 @@ const ownHeaders = new Set([
 
 const passes = (name: string): boolean => !ownHeaders.has(name) && !name.startsWith('x-fulgurite-');
 
+/** An answer is kept in memory until it is stored: one larger than this (128 choices with all their alternatives fit) is a server gone wrong. */
+const maxAnswerBytes = 256 * 1024 * 1024;
+
 export class Upstream {
   readonly #pool: Pool;
   readonly #path: string;
@@ -47,11 +50,15 @@ export class Upstream {
     return this.#request(path, { method: 'POST', headers: json, body: JSON.stringify(body) }, signal);
   }
 
-  /** The bytes of a streamed body; failures as `post` reports them. */
+  /** The bytes of a body, at most `maxAnswerBytes`; failures as `post` reports them. */
   async *bytes(reply: UpstreamReply, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    let total = 0;
     try {
       for await (const bytes of reply.body) {
-        if (bytes instanceof Uint8Array) yield bytes;
+        if (!(bytes instanceof Uint8Array)) continue;
+        total += bytes.length;
+        if (total > maxAnswerBytes) throw tooLarge();
+        yield bytes;
       }
     } catch (error) {
       throw this.#translate(error, signal);
@@ -59,11 +66,9 @@ export class Upstream {
   }
 
   async text(reply: UpstreamReply, signal: AbortSignal): Promise<string> {
-    try {
-      return await reply.body.text();
-    } catch (error) {
-      throw this.#translate(error, signal);
-    }
+    const pieces: Uint8Array[] = [];
+    for await (const bytes of this.bytes(reply, signal)) pieces.push(bytes);
+    return Buffer.concat(pieces).toString('utf8');
   }
 
   async close(): Promise<void> {
@@ -88,12 +93,17 @@ export class Upstream {
   /** The caller's own abort stays what it is; everything else becomes a 502 or 504 that says which server and what happened. */
   #translate(error: unknown, signal: AbortSignal): unknown {
     if (signal.aborted) return signal.reason;
+    if (error instanceof ApiError) return error;
     if (error instanceof undiciErrors.HeadersTimeoutError || error instanceof undiciErrors.BodyTimeoutError || error instanceof undiciErrors.ConnectTimeoutError) {
       return new ApiError(504, `The upstream server at ${this.#origin} was silent for ${this.#timeoutMs} ms. Raise backend.timeoutMs if it needs longer.`, { code: 'upstream_timeout', type: 'upstream_error', cause: error });
     }
     const detail = error instanceof Error ? error.message : String(error);
     return new ApiError(502, `The upstream server at ${this.#origin} cannot be reached or broke the connection (${detail}).`, { code: 'upstream_unreachable', type: 'upstream_error', cause: error });
   }
+}
+
+function tooLarge(): ApiError {
+  return new ApiError(502, `The upstream server's answer is larger than ${maxAnswerBytes} bytes.`, { code: 'upstream_invalid', type: 'upstream_error' });
 }
 
 export function parseJsonOrNull(text: string): unknown {
@@ -113,7 +123,8 @@ export function upstreamError(reply: UpstreamReply, text: string): UpstreamError
     Number.isFinite(retryAfter) && reply.headers['retry-after'] !== undefined ? { retryAfter } : {});
 }
 
-function messageOf(body: unknown): string | undefined {
+/** The sentence in an error's body, in the forms that servers use. */
+export function messageOf(body: unknown): string | undefined {
   if (!isRecord(body)) return undefined;
   const error = body['error'];
   if (isRecord(error) && typeof error['message'] === 'string') return error['message'];

@@ -168,7 +168,7 @@ test('a stream that breaks off, or reports an error, is an error', async () => {
   const stream = exchange('vllm/chat_stream');
   const cut = (bytes: Buffer): Exchange => ({ ...stream, bytes });
   const betweenEvents = stream.bytes.indexOf('\n\n', 2000) + 2;
-  for (const [bytes, code] of [[betweenEvents, 'upstream_truncated'], [betweenEvents + 100, 'upstream_invalid']] as const) {
+  for (const [bytes, code] of [[betweenEvents, 'upstream_truncated'], [betweenEvents + 100, 'upstream_truncated']] as const) {
     await using truncated = await connect(() => cut(stream.bytes.subarray(0, bytes)));
     await assert.rejects(truncated.chat({ ...greedy, stream: true }), (error) => error instanceof ApiError && error.status === 502 && error.code === code);
   }
