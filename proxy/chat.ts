@@ -12,6 +12,7 @@ import { ApiError, toApiError } from './errors.ts';
 import { EventStream } from './event-stream.ts';
 import { ClientGone, type CallGate, type OpenCall } from './gate.ts';
 import type { PolicySwitch } from './policy-switch.ts';
+import { StallWatch, type StallLimits } from './stall-watch.ts';
 
 export interface ChatParts {
   readonly backend: PolicyBackend;
@@ -20,6 +21,7 @@ export interface ChatParts {
   readonly gate: CallGate;
   readonly policies: PolicySwitch;
   readonly maxBodyBytes: number;
+  readonly stallLimits: StallLimits;
 }
 
 export async function chat(parts: ChatParts, c: AppContext): Promise<Response> {
@@ -34,13 +36,15 @@ export async function chat(parts: ChatParts, c: AppContext): Promise<Response> {
   if (named !== null && pinnedVersion !== null) await parts.policies.pin(pinnedVersion, named);
   const recording = await parts.recorder.begin({ source, envelope, requestBody, startedAt: call.startedAt });
   const stream = new EventStream(c.env.outgoing, recording.headers, call.signal);
+  // An answer in one piece has no first token to wait for: its limit is the backend's.
+  using watch = envelope.stream ? new StallWatch(parts.stallLimits, call.abort) : null;
   try {
     const reply = await parts.backend.chat({
       body: envelope.body, stream: envelope.stream, headers: c.env.incoming.headers, version: pinnedVersion, rollout: recording.rolloutId, responseId: recording.responseId,
     }, call.signal);
     return reply.kind === 'json'
       ? await sendJson(parts.backend, reply, recording, call)
-      : await sendStream(parts.backend, reply, recording, stream);
+      : await sendStream(parts.backend, reply, recording, stream, watch);
   } catch (error) {
     const failure = await recordFailure(error, recording, call);
     if (!stream.hasStarted) throw failure;
@@ -57,11 +61,14 @@ async function sendJson(backend: PolicyBackend, reply: BackendReply & { kind: 'j
   return new Response(text, { status: reply.status, headers: { 'content-type': 'application/json', ...recording.headers } });
 }
 
-async function sendStream(backend: PolicyBackend, reply: BackendReply & { kind: 'stream' }, recording: Recording, stream: EventStream): Promise<Response> {
+async function sendStream(backend: PolicyBackend, reply: BackendReply & { kind: 'stream' }, recording: Recording, stream: EventStream, watch: StallWatch | null): Promise<Response> {
   for await (const frame of reply.frames) {
+    watch?.pause();
     recording.frame(frame, backend.currentVersion());
     if (frame.data !== null) await stream.send(frame.data);
+    watch?.resume();
   }
+  watch?.pause();
   if (!recording.isWhole) throw new ApiError(502, 'The answer ended before it was complete. Send the request again.', { code: truncatedCode, type: 'upstream_error' });
   await recording.streamed();
   stream.done();
@@ -74,7 +81,8 @@ async function recordFailure(error: unknown, recording: Recording, call: OpenCal
   if (recording.isClosed) return toApiError(error);
   const cause: unknown = call.signal.aborted ? call.signal.reason : error;
   const failure = toApiError(cause);
-  await recording.failed(closingState(cause, failure), `${failure.code ?? failure.type}: ${failure.message}`);
+  // A store that takes nothing says so by itself; the client is told of what happened to its call.
+  await recording.failed(closingState(cause, failure), `${failure.code ?? failure.type}: ${failure.message}`).catch(() => undefined);
   return failure;
 }
 

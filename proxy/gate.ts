@@ -12,8 +12,9 @@ export class ClientGone extends ApiError {
 }
 
 export interface OpenCall extends Disposable {
-  /** Aborts with `ClientGone`, or with an ApiError when the server ends. */
+  /** Aborts with `ClientGone`, or with an ApiError when the server ends, or as `abort` says. */
   readonly signal: AbortSignal;
+  abort(reason: ApiError): void;
   /** `performance.now()`. */
   readonly startedAt: number;
 }
@@ -44,6 +45,7 @@ export class CallGate {
     this.#open.add(controller);
     return {
       signal: controller.signal,
+      abort: (reason) => { controller.abort(reason); },
       startedAt: performance.now(),
       [Symbol.dispose]: () => {
         outgoing.off('close', onClose);

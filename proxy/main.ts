@@ -58,16 +58,24 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   }, log);
   cleanup.defer(() => backend.close());
   const shutdown = new AbortController();
+  /** Why calls are refused, or null. */
   let storeFailure: string | null = null;
+  const { whenUnwritable, busyTimeoutMs, durability } = config.store;
   const writer = await startWriter({
-    dataDir: config.dataDir, ...config.store,
+    dataDir: config.dataDir, busyTimeoutMs, durability,
     onFailure: ({ message }) => {
       storeFailure = `${message} Calls are refused until the server is started again.`;
       log.error(storeFailure);
     },
+    onUnwritable: (error) => {
+      const consequence = whenUnwritable === 'serve' ? 'Calls are answered and not recorded' : 'Calls are refused';
+      if (error === null) log.info('the database can be written again');
+      else log.error(`${error.message} ${consequence} until it can be written again.`);
+      storeFailure = error === null || whenUnwritable === 'serve' ? null : error.message;
+    },
   });
   cleanup.defer(() => writer.close());
-  const db = openDatabase(config.dataDir, { readonly: true, busyTimeoutMs: config.store.busyTimeoutMs });
+  const db = openDatabase(config.dataDir, { readonly: true, busyTimeoutMs });
   cleanup.defer(() => db.close());
 
   await recoverStore(writer, backend, log);
@@ -80,11 +88,11 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   const trajectories = new Trajectories(db, writer);
   const inference = new TrajectoryInference();
   const identity = new Identity(trajectories, inference);
-  const recorder = new Recorder({ writer, identity, inference, retries: new RetryIndex(), metrics });
+  const recorder = new Recorder({ writer, identity, inference, retries: new RetryIndex(), metrics, whenUnwritable });
   const auth = new Auth({ keys, findMinted: (secret) => lookupKey(db, secret) });
   const app = createApp({
     auth, backend, db, gate, identity, log, metrics, policies, recorder, trajectories, writer,
-    maxBodyBytes: settings.maxBodyBytes, trainer: config.trainer, shutdown: shutdown.signal,
+    maxBodyBytes: settings.maxBodyBytes, stallLimits: settings, trainer: config.trainer, shutdown: shutdown.signal,
     ready: () => (storeFailure === null ? backend.health() : Promise.resolve({ ok: false, detail: storeFailure })),
   });
   const server = createAdaptorServer({ fetch: app.fetch, createServer, hostname: settings.host }) as Server; // as `createServer` makes it

@@ -12,6 +12,7 @@ export class Metrics {
   readonly retries = this.#counter('fulgurite_retries_total', 'Calls recognised as a retry of a failed one.', []);
   readonly tokens = this.#counter('fulgurite_tokens_total', 'Tokens by kind.', ['kind']);
   readonly quarantined = this.#counter('fulgurite_quarantined_steps_total', 'Steps kept but never trained on, by reason.', ['reason']);
+  readonly uncaptured = this.#counter('fulgurite_uncaptured_calls_total', 'Calls answered but not recorded, because the database could not be written.', []);
   readonly rewards = this.#counter('fulgurite_rewards_total', 'Rewards by kind.', ['kind']);
   readonly duration = this.#histogram('fulgurite_call_duration_seconds', 'From the request to the end of the response.');
   readonly firstToken = this.#histogram('fulgurite_first_token_seconds', 'From the request to the first frame.');

@@ -1,13 +1,15 @@
 /** Opens a call's steps before the call goes out. Closing them is `recording.ts`. */
-import { hash } from 'node:crypto';
+import { StoreError, unwritable } from '../../store/errors.ts';
 import { newId } from '../../store/ids.ts';
+import type { CompleteStep } from '../../store/step-writes.ts';
 import type { StoreWriter } from '../../store/writer.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ChatEnvelope } from './call.ts';
 import { namedAgent, namedRollout, type Identity, type Source } from './identity.ts';
 import type { TrajectoryInference } from './inference.ts';
 import { Recording } from './recording.ts';
-import type { CallPosition, RetryIndex } from './retries.ts';
+import { marksOf, type CallPosition, type Retried, type RetryIndex } from './retries.ts';
+import { uncaptured } from './uncaptured.ts';
 
 export interface RecorderParts {
   readonly writer: StoreWriter;
@@ -15,6 +17,8 @@ export interface RecorderParts {
   readonly inference: TrajectoryInference;
   readonly retries: RetryIndex;
   readonly metrics: Metrics;
+  /** What calls get while the database cannot be written. */
+  readonly whenUnwritable: 'refuse' | 'serve';
 }
 
 export interface IncomingCall {
@@ -35,47 +39,75 @@ export class Recorder {
 
   /**
    * Decides whose step this is and queues its open rows (one for each choice, under one call id).
-   * @throws ApiError of `Identity`; StoreError `queue_full` before anything is sent upstream.
+   * @throws ApiError of `Identity`; StoreError before anything is sent upstream: `queue_full`, or why nothing can be written.
    */
   async begin(call: IncomingCall): Promise<Recording> {
+    try {
+      return await this.#open(call);
+    } catch (error) {
+      if (!this.#servesUncaptured(error)) throw error;
+      return uncaptured(call, this.#parts.metrics);
+    }
+  }
+
+  async #open(call: IncomingCall): Promise<Recording> {
     const { writer, identity, inference, retries, metrics } = this.#parts;
     const { source, envelope } = call;
     const named = namedRollout(source);
     const agent = namedAgent(source);
-    const fingerprint = fingerprintOf(source, named, agent, call.requestBody);
-    const failed = retries.take(fingerprint);
+    const marks = marksOf(source, named, agent, call.requestBody);
+    const earlier = retries.take(marks);
     const trajectory = named === null
-      ? identity.live(failed?.rolloutId ?? null) ?? await identity.place(source, envelope.messages)
+      ? identity.live(earlier?.position.rolloutId ?? null) ?? identity.place(source, envelope.messages)
       : identity.running(named);
-    const retryOf = failed?.attemptId === trajectory.attemptId ? failed : null;
+    const retried = earlier?.position.attemptId === trajectory.attemptId ? earlier : null;
     const position: CallPosition = {
-      callId: newId('ca'), rolloutId: trajectory.rolloutId, attemptId: trajectory.attemptId, sequence: retryOf?.sequence ?? trajectory.nextSequence++,
+      callId: newId('ca'), rolloutId: trajectory.rolloutId, attemptId: trajectory.attemptId, sequence: retried?.position.sequence ?? trajectory.nextSequence++,
     };
-    if (retryOf !== null) await this.#noteRetry(position, retryOf);
+    if (retried !== null) await this.#noteRetry(position, retried);
+    retries.began(marks, position);
     const responseId = `chatcmpl-${position.callId.slice('ca_'.length)}`;
     const createdAt = Date.now();
     const stepIds = Array.from({ length: envelope.n }, () => newId('st', createdAt));
     // Not awaited: closing these steps comes after it in the writer's order, and fails if this failed.
-    void writer.write('openSteps', stepIds.map((id, choice) => ({
+    const opened = writer.write('openSteps', stepIds.map((id, choice) => ({
       id, ...position, choice, agent, parentStepId: null, dialect: 'chat', model: envelope.model, responseId,
       request: choice === 0 ? call.requestBody : null, sampling: envelope.sampling, createdAt,
     })));
+    // While nothing can be written, no policy is asked for an answer that would be withheld.
+    if (writer.stats().unwritable !== null) await opened;
     return new Recording({
-      writer, metrics, trajectory, position, stepIds, responseId, startedAt: call.startedAt,
-      onFailed: () => retries.failed(fingerprint, position),
+      metrics, trajectory, stepIds, responseId, rolloutId: position.rolloutId, startedAt: call.startedAt,
+      headers: { 'x-request-id': position.callId, 'x-fulgurite-rollout': position.rolloutId, 'x-fulgurite-step': stepIds[0] ?? '' },
+      commit: (rows) => this.#commit(rows),
+      onFailed: () => retries.failed(marks, position),
       onAnswer: named !== null ? null : (answer) => {
         inference.remember(source.principal.keyHash, envelope.messages, answer, trajectory.rolloutId);
       },
     });
   }
 
-  async #noteRetry({ callId, rolloutId, attemptId, sequence }: CallPosition, retryOf: CallPosition): Promise<void> {
-    this.#parts.metrics.retries.inc();
-    await this.#parts.writer.write('addEvent', { kind: 'call.retried', rolloutId, attemptId, data: { callId, retryOf: retryOf.callId, sequence } });
+  async #commit(rows: readonly CompleteStep[]): Promise<boolean> {
+    try {
+      await this.#parts.writer.write('completeSteps', rows);
+      return true;
+    } catch (error) {
+      if (!this.#servesUncaptured(error)) throw error;
+      this.#parts.metrics.uncaptured.inc();
+      return false;
+    }
   }
-}
 
-/** Two calls are the same call tried again when the same caller sends the same bytes to the same place. */
-function fingerprintOf({ principal }: Source, rollout: string | null, agent: string, body: Buffer): string {
-  return [principal.keyHash, rollout, agent, hash('sha256', body, 'base64')].join('\n');
+  #servesUncaptured(error: unknown): boolean {
+    return this.#parts.whenUnwritable === 'serve' && error instanceof StoreError && unwritable.has(error.code);
+  }
+
+  async #noteRetry({ callId, rolloutId, attemptId, sequence }: CallPosition, { position: { callId: retryOf }, mayBeWhole }: Retried): Promise<void> {
+    const { metrics, writer } = this.#parts;
+    metrics.retries.inc();
+    await Promise.all([
+      writer.write('addEvent', { kind: 'call.retried', rolloutId, attemptId, data: { callId, retryOf, sequence } }),
+      ...(mayBeWhole ? [writer.write('supersedeCall', retryOf)] : []),
+    ]);
+  }
 }

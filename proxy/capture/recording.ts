@@ -1,27 +1,29 @@
 /** One call being recorded, from its open steps to their commit. The client sees the end of its answer after that commit. */
 import type { Usage } from '../../store/schema.ts';
 import type { CompleteStep } from '../../store/step-writes.ts';
-import type { StoreWriter } from '../../store/writer.ts';
 import type { CaptureDelta, Frame } from '../backends/backend.ts';
 import type { Metrics } from '../metrics.ts';
 import { answersOfBody, answersOfChunks, parseChunk } from './answer.ts';
 import { ChoiceCapture } from './choice.ts';
 import type { Message } from './inference.ts';
-import type { CallPosition } from './retries.ts';
 import type { Trajectory } from './trajectories.ts';
 
 export type FailedState = Exclude<CompleteStep['state'], 'complete'>;
 
 export interface RecordingParts {
-  readonly writer: StoreWriter;
+  /** False: the call is answered although it could not be stored. */
+  commit(rows: readonly CompleteStep[]): Promise<boolean>;
+  /** By which a client can say later what it means: the rollout, and the first choice's step. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly metrics: Metrics;
   readonly trajectory: Trajectory;
-  readonly position: CallPosition;
+  readonly rolloutId: string;
   /** One for each choice. */
   readonly stepIds: readonly string[];
   readonly responseId: string;
   /** `performance.now()` when the request arrived. */
   readonly startedAt: number;
+  /** It failed, or its client is not told that it did not. */
   onFailed(): void;
   /** For each answer that was given to the client whole; null where nobody asks. */
   readonly onAnswer: ((answer: Message) => void) | null;
@@ -51,13 +53,11 @@ export class Recording {
   }
 
   get rolloutId(): string {
-    return this.#parts.position.rolloutId;
+    return this.#parts.rolloutId;
   }
 
-  /** Headers by which a client can say later what it means: the rollout, and the first choice's step. */
-  get headers(): Record<string, string> {
-    const { position, stepIds } = this.#parts;
-    return { 'x-request-id': position.callId, 'x-fulgurite-rollout': position.rolloutId, 'x-fulgurite-step': stepIds[0] ?? '' };
+  get headers(): Readonly<Record<string, string>> {
+    return this.#parts.headers;
   }
 
   capture(deltas: readonly CaptureDelta[], currentVersion: number): void {
@@ -90,8 +90,8 @@ export class Recording {
    * @throws StoreError
    */
   async answered(body: unknown, text: string): Promise<void> {
-    await this.#close({ state: null, error: null, response: text, responseId: idOf(body) });
-    this.#deliver(answersOfBody(body));
+    const isStored = await this.#close({ state: null, error: null, response: text, responseId: idOf(body) });
+    if (isStored) this.#deliver(answersOfBody(body));
   }
 
   /**
@@ -99,8 +99,8 @@ export class Recording {
    * @throws StoreError
    */
   async streamed(): Promise<void> {
-    await this.#close({ state: null, error: null, response: this.#streamText(), responseId: this.#streamId() });
-    if (this.#parts.onAnswer !== null) this.#deliver(answersOfChunks(this.#chunks));
+    const isStored = await this.#close({ state: null, error: null, response: this.#streamText(), responseId: this.#streamId() });
+    if (isStored && this.#parts.onAnswer !== null) this.#deliver(answersOfChunks(this.#chunks));
   }
 
   /**
@@ -112,8 +112,8 @@ export class Recording {
     await this.#close({ state, error, response: streaming ? this.#streamText() : null, responseId: streaming ? this.#streamId() : null });
   }
 
-  async #close(end: { state: FailedState | null; error: string | null; response: string | null; responseId: string | null }): Promise<void> {
-    const { writer, metrics, startedAt } = this.#parts;
+  async #close(end: { state: FailedState | null; error: string | null; response: string | null; responseId: string | null }): Promise<boolean> {
+    const { metrics, startedAt, onFailed } = this.#parts;
     this.#isClosed = true;
     const answeredAt = performance.now();
     const rows = this.#choices.map((choice, index): CompleteStep => {
@@ -129,10 +129,17 @@ export class Recording {
         endedAt: Date.now(),
       };
     });
-    if (rows.some((row) => row.state !== 'complete')) this.#parts.onFailed();
-    await writer.write('completeSteps', rows);
+    if (rows.some((row) => row.state !== 'complete')) onFailed();
+    let isStored;
+    try {
+      isStored = await this.#parts.commit(rows);
+    } catch (error) {
+      onFailed();
+      throw error;
+    }
     metrics.commit.observe((performance.now() - answeredAt) / 1000);
-    this.#settle(rows);
+    if (isStored) this.#settle(rows);
+    return isStored;
   }
 
   #captured(choice: ChoiceCapture, index: number, state: CompleteStep['state']) {
