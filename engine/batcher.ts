@@ -1,8 +1,8 @@
-/** Continuous batching: asks the scheduler what is next and does it, one action at a time. Owns every request and every row. */
-import { draw } from './draw.ts';
+/** Continuous batching: asks the scheduler what is next and does it, one action at a time. */
+import { Choices, outOfMemory } from './choices.ts';
 import type { EngineOptions, EngineStats, GenerateRequest } from './engine.ts';
-import { GrammarError, type Constraint, type Constraints } from './grammar/constraint.ts';
-import { newRow, type Job, type Lane, type Row } from './lane.ts';
+import type { Constraints } from './grammar/constraint.ts';
+import type { Job, Lane } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { KvShape } from './kv.ts';
 import type { Policy } from './policy.ts';
@@ -10,8 +10,7 @@ import { Pace } from './pace.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import type { Failure, RequestEvent } from './protocol.ts';
 import type { RunInput } from './runner.ts';
-import { keepPrompt, keepRow, readBehindKnown } from './reuse.ts';
-import { NoDistributionError } from './sampler.ts';
+import { keepPrompt, readBehindKnown } from './reuse.ts';
 import { FRESH_ROUND, nextAction, refusal, tokenLimit, type Limits, type Round } from './scheduler.ts';
 import { WaitingLine } from './waiting.ts';
 
@@ -35,22 +34,21 @@ export class Batcher {
   readonly #parts: BatcherParts;
   readonly #lanes: Lanes;
   readonly #prefixes: PrefixCache;
+  readonly #choices: Choices;
   readonly #waiting = new WaitingLine();
   readonly #pace: Pace;
-  /** Jobs with choices that have no row yet, oldest first. */
-  #unstarted: Job[] = [];
   #round: Round = FRESH_ROUND;
-  #constraints: Constraints | null = null;
   #promptTokens = 0;
   #reusedTokens = 0;
-  #completionTokens = 0;
   #decodeSteps = 0;
 
   constructor(parts: BatcherParts) {
+    const { base, shape, limits, swap, prefixCacheBytes, maxStallMs, emit } = parts;
     this.#parts = parts;
-    this.#lanes = new Lanes(parts.base, { shape: parts.shape, maxContext: parts.limits.maxContext, maxRows: parts.limits.maxRows, swap: parts.swap });
-    this.#pace = new Pace(parts.maxStallMs, parts.limits.chunk);
-    this.#prefixes = new PrefixCache(parts.shape, parts.prefixCacheBytes);
+    this.#lanes = new Lanes(base, swap, { shape, maxContext: limits.maxContext, maxRows: limits.maxRows });
+    this.#pace = new Pace(maxStallMs, limits.chunk);
+    this.#prefixes = new PrefixCache(shape, prefixCacheBytes);
+    this.#choices = new Choices({ lanes: this.#lanes, prefixes: this.#prefixes, emit });
   }
 
   submit(id: number, request: GenerateRequest, submittedMs: number): void {
@@ -62,11 +60,7 @@ export class Batcher {
   /** Forgets a request and frees its rows; one that has ended is none. */
   abort(id: number): void {
     this.#waiting.forget(id);
-    this.#unstarted = this.#unstarted.filter((job) => job.id !== id);
-    for (const lane of this.#lanes) {
-      if (lane.reading?.job.id === id) lane.stopReading();
-      for (let slot = lane.rows.length - 1; slot >= 0; slot--) if (lane.rows[slot]?.job.id === id) this.#leave(lane, slot);
-    }
+    this.#choices.drop(id);
     this.#release();
   }
 
@@ -77,7 +71,7 @@ export class Batcher {
 
   /** The grammar thread that requests with a grammar are held by from now on. */
   holdTo(constraints: Constraints): void {
-    this.#constraints = constraints;
+    this.#choices.holdTo(constraints);
   }
 
   /** Whether a version is loaded; one that was about to be freed is kept after all. */
@@ -100,7 +94,7 @@ export class Batcher {
   stats(): EngineStats {
     const lanes = [...this.#lanes];
     return {
-      running: lanes.reduce((sum, lane) => sum + lane.rows.length + (lane.reading ? 1 : 0), 0),
+      running: lanes.reduce((sum, { work }) => sum + work.length, 0),
       waiting: this.#waiting.length,
       currentVersion: this.#lanes.current.policy.version,
       loadedVersions: this.#lanes.versions,
@@ -108,7 +102,7 @@ export class Batcher {
       prefixBytes: this.#prefixes.bytes,
       promptTokens: this.#promptTokens,
       reusedTokens: this.#reusedTokens,
-      completionTokens: this.#completionTokens,
+      completionTokens: this.#choices.tokens,
       decodeSteps: this.#decodeSteps,
     };
   }
@@ -122,19 +116,18 @@ export class Batcher {
     const action = nextAction({
       waiting: [...this.#waiting],
       prefilling: reader?.reading ? { id: reader.reading.job.id, done: reader.reading.done, length: reader.reading.job.request.promptTokenIds.length } : null,
-      unstarted: this.#unstarted,
-      lanes: Array.from(this.#lanes, (lane) => ({ version: lane.policy.version, rows: lane.rows.length })),
+      unstarted: this.#choices.unstarted,
+      lanes: Array.from(this.#lanes, ({ id, rows }) => ({ id, rows: rows.length })),
       round: this.#round,
     }, isGenerating ? { ...limits, chunk: this.#pace.tokens, prefillBudget: this.#pace.tokens } : limits);
     switch (action.type) {
       case 'idle': return false;
       case 'nextRound': this.#round = FRESH_ROUND; break;
       case 'admit': this.#admit(); break;
-      case 'start': this.#start(); break;
+      case 'start': this.#choices.beginNext(); break;
       case 'prefill': await this.#prefill(action.from, action.to); break;
-      case 'decode': await this.#decode(this.#lanes.of(action.version)); break;
+      case 'decode': await this.#decode(action.lane); break;
     }
-    this.#unstarted = this.#unstarted.filter((job) => job.unstarted > 0);
     this.#release();
     return true;
   }
@@ -144,22 +137,22 @@ export class Batcher {
     if (!next) return;
     const { id, request } = next;
     const { limits, drawSeed, emit, now } = this.#parts;
-    const lane = request.version === null ? this.#lanes.current : this.#lanes.of(request.version);
+    const { lane, policy } = request.version === null ? this.#lanes.current : this.#lanes.of(request.version);
     const job: Job = {
       id, request, seed: request.sampling.seed ?? drawSeed(),
       tokenLimit: tokenLimit(request.promptTokenIds.length, request.maxTokens, limits),
       unstarted: request.n, open: request.n, read: 0, isReusable: true, prompt: null,
     };
     emit(id, { type: 'started', queueMs: now() - next.submittedMs });
-    this.#withMemory(job, () => { this.#read(lane, job); });
+    this.#choices.withMemory(job, () => { this.#read(lane, policy, job); });
   }
 
   /** Where all of a prompt is known, its first choice begins at once. */
-  #read(lane: Lane, job: Job): void {
-    const { length, logits } = readBehindKnown(this.#prefixes, lane, job);
+  #read(lane: Lane, policy: Policy, job: Job): void {
+    const { length, logits } = readBehindKnown(this.#prefixes, lane, policy, job);
     this.#reusedTokens += length;
     this.#round = { ...this.#round, prefilled: this.#round.prefilled + Math.ceil(length / COPIES_PER_READ) };
-    if (logits) this.#finishReading(lane, job, logits);
+    if (logits) this.#choices.beginFirst(lane, job, policy, logits);
   }
 
   /** Reads a piece of the prompt; after its last piece the first choice begins. */
@@ -167,10 +160,10 @@ export class Batcher {
     const lane = this.#lanes.reader;
     const reading = lane?.reading;
     if (!lane || !reading) return;
-    const { job } = reading;
+    const { job, policy } = reading;
     const tokenIds = job.request.promptTokenIds.subarray(from, to);
     const begunMs = this.#parts.now();
-    const logits = await this.#run(lane, [job], { tokenIds, batch: 1, pasts: Int32Array.of(from), cache: lane.cache, slot: lane.rows.length });
+    const logits = await this.#run(lane, [reading], { tokenIds, batch: 1, pasts: Int32Array.of(from), cache: lane.cache, slot: lane.rows.length, adapters: [policy.adapter] });
     if (!logits) return;
     reading.done = to;
     this.#pace.took(to - from, this.#parts.now() - begunMs);
@@ -178,113 +171,37 @@ export class Batcher {
     this.#round = { ...this.#round, prefilled: this.#round.prefilled + to - from };
     if (to < job.request.promptTokenIds.length) return;
     const last = logits.slice();
-    keepPrompt(this.#prefixes, lane, job, last);
-    this.#finishReading(lane, job, last);
+    keepPrompt(this.#prefixes, lane, last);
+    this.#choices.beginFirst(lane, job, policy, last);
   }
 
-  #finishReading(lane: Lane, job: Job, logits: Float32Array): void {
-    job.prompt = { logits, version: lane.policy.version };
-    lane.finishReading(newRow(job));
-    this.#unstarted.push(job);
-    this.#begin(lane, lane.rows.length - 1);
-  }
-
-  /** Another choice of a prompt that was read gets a row of its own, with a copy of the prompt from a sibling. */
-  #start(): void {
-    const job = this.#unstarted[0];
-    if (!job) return;
-    for (const lane of this.#lanes) {
-      const sibling = lane.rows.findIndex((row) => row.job === job);
-      if (sibling < 0) continue;
-      this.#withMemory(job, () => {
-        lane.add(newRow(job), lane.cache, sibling);
-        this.#begin(lane, lane.rows.length - 1);
-      });
-      return;
-    }
-  }
-
-  async #decode(lane: Lane): Promise<void> {
-    this.#round = { ...this.#round, decoded: [...this.#round.decoded, lane.policy.version] };
+  /** One token more for every row of a lane, whichever versions they are of. */
+  async #decode(id: number): Promise<void> {
+    this.#round = { ...this.#round, decoded: [...this.#round.decoded, id] };
+    const lane = [...this.#lanes].find((known) => known.id === id);
+    if (!lane) return;
     this.#growFor(lane);
-    const { rows, cache, policy } = lane;
+    const rows = [...lane.rows];
     if (rows.length === 0) return;
-    const logits = await this.#run(lane, rows.map(({ job }) => job), {
-      tokenIds: Int32Array.from(rows, (row) => row.sampled.at(-1) ?? 0), batch: rows.length,
-      pasts: Int32Array.from(rows, (row) => row.length), cache, slot: 0,
+    const logits = await this.#run(lane, rows, {
+      tokenIds: Int32Array.from(rows, ({ sampled }) => sampled.at(-1) ?? 0), batch: rows.length,
+      pasts: Int32Array.from(rows, ({ length }) => length), cache: lane.cache, slot: 0, adapters: rows.map(({ policy }) => policy.adapter),
     });
     if (!logits) return;
     this.#decodeSteps++;
-    const vocab = logits.length / rows.length;
-    // Every row is longer by what this step appended, before any of them ends and another is moved into its slot.
-    for (const row of rows) row.length++;
-    for (const [index, row] of [...rows].entries()) {
-      const slot = lane.rows.indexOf(row);
-      if (slot < 0) continue; // its request failed with a sibling
-      if (this.#sample(row, logits.subarray(index * vocab, (index + 1) * vocab), policy.version)) this.#endRow(lane, slot);
-    }
+    this.#choices.advance(lane, rows, logits);
   }
 
-  /** Runs the model. Null: it failed, and with it these jobs; the engine itself goes on. */
-  async #run(lane: Lane, jobs: readonly Job[], input: RunInput): Promise<Float32Array | null> {
+  /** Runs the model. Null: it failed, and with it this work; the engine itself goes on. */
+  async #run(lane: Lane, work: Lane['work'], input: RunInput): Promise<Float32Array | null> {
     try {
-      return await lane.policy.run(input);
+      return await lane.runner.run(input);
     } catch (error) {
-      const message = `Version ${lane.policy.version} could not be run: ${error instanceof Error ? error.message : String(error)}`;
-      for (const job of new Set(jobs)) this.#fail(job, { code: 'engine_failed', message });
+      const reason = error instanceof Error ? error.message : String(error);
+      const versions = new Map(work.map(({ job, policy }) => [job, policy.version]));
+      for (const [job, version] of versions) this.#choices.fail(job, { code: 'engine_failed', message: `Version ${version} could not be run: ${reason}` });
       return null;
     }
-  }
-
-  /** Draws a choice's first token. */
-  #begin(lane: Lane, slot: number): void {
-    const row = lane.rows[slot];
-    const prompt = row?.job.prompt;
-    if (row) row.constraint = this.#constraintOf(row.job);
-    if (row && prompt && this.#sample(row, prompt.logits, prompt.version)) this.#endRow(lane, slot);
-  }
-
-  #constraintOf({ request: { grammar, stopTokenIds } }: Job): Constraint | null {
-    if (grammar === undefined) return null;
-    if (this.#constraints === null) throw new Error('A request with a grammar came before its thread did.');
-    return this.#constraints.begin(grammar, stopTokenIds);
-  }
-
-  /** A row that ended goes on as the next choice of its request, from the prompt that it holds already, or leaves. */
-  #endRow(lane: Lane, slot: number): void {
-    const { job } = lane.rows[slot] ?? {};
-    if (job && job.unstarted > 0) {
-      keepRow(this.#prefixes, lane, slot);
-      lane.rows[slot] = newRow(job);
-      this.#begin(lane, slot);
-    } else {
-      this.#leave(lane, slot);
-    }
-  }
-
-  #leave(lane: Lane, slot: number): void {
-    lane.rows[slot]?.constraint?.end();
-    keepRow(this.#prefixes, lane, slot);
-    lane.remove(slot);
-  }
-
-  /** Samples and reports one token. True: the choice has ended. */
-  #sample(row: Row, logits: Float32Array, version: number): boolean {
-    const { job, choice } = row;
-    const { emit } = this.#parts;
-    try {
-      const { token, reason } = draw(row, logits, version);
-      this.#completionTokens++;
-      emit(job.id, { type: 'token', choice, token });
-      if (!reason) return false;
-      emit(job.id, { type: 'finished', choice, reason });
-    } catch (error) {
-      if (!(error instanceof NoDistributionError || error instanceof GrammarError)) throw error;
-      this.#fail(job, { code: 'engine_failed', message: `Version ${version}: ${error.message}.` });
-      return false;
-    }
-    if (--job.open === 0) emit(job.id, { type: 'done' });
-    return true;
   }
 
   /** Room for one more position in every row; where memory ends, the rows that need it fail and the others go on. */
@@ -295,23 +212,8 @@ export class Batcher {
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       const starved = new Set(lane.rows.filter((row) => row.length >= lane.cache.positions).map(({ job }) => job));
-      for (const job of starved) this.#fail(job, outOfMemory);
+      for (const job of starved) this.#choices.fail(job, outOfMemory);
     }
-  }
-
-  #withMemory(job: Job, work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      this.#fail(job, outOfMemory);
-    }
-  }
-
-  #fail(job: Job, error: Failure): void {
-    job.isReusable = false;
-    this.abort(job.id);
-    this.#parts.emit(job.id, { type: 'failed', error });
   }
 
   #expire(): void {
@@ -334,5 +236,3 @@ export class Batcher {
 
 /** Copying what is known of so many tokens takes less time than reading one. */
 const COPIES_PER_READ = 32;
-
-const outOfMemory: Failure = { code: 'out_of_memory', message: 'There is no memory for the keys and values of this request. Lower maxContext or maxRows, or send shorter prompts.' };

@@ -1,10 +1,10 @@
 /**
  * The graph of one step: new tokens of every row in, logits after each row's last token out, keys and values appended to the cache
- * in place. There are two of them, which differ in how they multiply: one reads a prompt (batch 1, many tokens), one decodes (many rows, one token).
+ * in place. There are several of them, which differ in how they multiply: one reads a prompt (batch 1, many tokens), others decode (many rows, one token).
  */
 import { architectures, type Forward } from '../model/architectures/index.ts';
 import { linear } from '../model/architectures/linear.ts';
-import { add, cachedHeadDim, canRotate, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, reshape, reshapeTo, rotary, shapeOf, split, transpose, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
+import { add, cachedHeadDim, canRotate, cast, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, reshape, reshapeTo, rotary, shapeOf, split, transpose, where, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
@@ -31,19 +31,30 @@ export const names = {
   present: (buffer: number) => `present_${buffer}`,
   /** float32 `[rank, in]`. */
   loraA: ({ name }: JointMatrix) => `lora_a.${name}`,
-  /** float32 `[Σ out, rank]`, alpha multiplied in. */
+  /** float32 `[rank, Σ out]`: `LORA_B_SCALE` Bᵀ, alpha multiplied in. */
   loraB: ({ name }: JointMatrix) => `lora_b.${name}`,
+  /** int32 `[rank, batch]` for the matrices of a kind: 0 where a rank is another row's adapter's. */
+  rowMask: (kind: string) => `row_mask.${kind}`,
 };
 
 /**
  * `prompt`: tokens times weights. The runtime keeps a copy of the weights in an order that suits many tokens, and a token's result does not depend on how many are read with it.
  * `decode`: weights times tokens, transposed back. Weights are inputs, as they lie, and read once whatever the batch, which is up to twice as fast for a few rows; up to `MAX_BATCH` of
  * them, a row's result does not depend on the batch. For more the runtime would sum in other blocks.
+ * `mixed`: decoding with the ranks of several adapters, of which each row keeps its own. The others' are zeros then, which change no sum of up to 1,024 ranks: so a row's result does not depend
+ * on whose adapters are there.
  */
-export type Phase = 'prompt' | 'decode';
+export type Phase = 'prompt' | 'decode' | 'mixed';
 
 /** Most rows of a decode step whose results are those of a row alone. */
 export const MAX_BATCH = 16;
+
+/**
+ * Products of adapters are taken twice: with a factor, the runtime computes a row alone as it does among others. (Without, one row has a kernel of its own, which sums in another order.) A power of two
+ * changes no digit, so what B has less makes it even.
+ */
+const TWICE = 2;
+export const LORA_B_SCALE = 1 / TWICE ** 2;
 
 /** What a cache for this model's keys and values holds. */
 export const cacheShape = ({ layers, kvHeads, headDim }: ModelConfig): KvShape => ({ layers, kvHeads, headDim: cachedHeadDim(headDim) });
@@ -75,20 +86,23 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   };
   const matrices = jointMatrices(config);
   const adapted = adaptedMatrices(matrices, targets);
-  /** What multiplies after what: y = (x Aᵀ) Bᵀ `[N, Σ out]`, or its transpose. The rank is each matrix's own. */
-  const factors = (matrix: JointMatrix): readonly [a: Value, b: Value] => [
-    graph.input(names.loraA(matrix), 'float32', [`R_${matrix.name}`, matrix.inner]), graph.input(names.loraB(matrix), 'float32', [rowsOf(matrix), `R_${matrix.name}`]),
-  ];
+  /** y = (x Aᵀ) Bᵀ `[N, Σ out]`, or its transpose. */
+  const factors = (matrix: JointMatrix): readonly [a: Value, bTransposed: Value] => {
+    const rank = `R_${matrix.kind}`;
+    return [graph.input(names.loraA(matrix), 'float32', [rank, matrix.inner]), graph.input(names.loraB(matrix), 'float32', [rank, rowsOf(matrix)])];
+  };
+  const mask = phase === 'mixed' ? rowMasks(graph) : null;
   const lowRank = (x: Value, matrix: JointMatrix): Value => {
-    const [a, b] = factors(matrix);
-    return gemm(gemm(x, a, { transB: true }), b, { transB: true });
+    const [a, bTransposed] = factors(matrix);
+    const down = gemm(x, a, { transB: true, alpha: TWICE });
+    return gemm(mask ? where(transpose(mask(matrix), [1, 0]), down, 0) : down, bTransposed, { alpha: TWICE });
   };
   const weightsFirst = jointly(0, (x, matrix) => {
-    const times = (left: Value): Value => matmul(left, x, { transB: true });
-    const y = times(graph.input(matrix.name, 'float32', [rowsOf(matrix), matrix.inner]));
+    const y = matmul(graph.input(matrix.name, 'float32', [rowsOf(matrix), matrix.inner]), x, { transB: true });
     if (!adapted.has(matrix)) return y;
-    const [a, b] = factors(matrix);
-    return add(y, matmul(b, times(a)));
+    const [a, bTransposed] = factors(matrix);
+    const down = matmul(a, x, { transB: true, alpha: TWICE });
+    return add(y, matmul(bTransposed, mask ? where(mask(matrix), down, 0) : down, { transA: true, alpha: TWICE }));
   });
   const inBits = quantized && jointly(1, (x, matrix) => {
     const y = quantized.product(graph, x, matrix);
@@ -100,7 +114,7 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
     const matrix = matrices.get(name);
     if (!matrix) throw new GraphError(`${name} is no linear layer's`);
     if (inBits && quantized.has(matrix)) return inBits(x, matrix, name);
-    if (phase === 'decode') return transpose(weightsFirst(x, matrix, name), [1, 0]);
+    if (phase !== 'prompt' && !quantized) return transpose(weightsFirst(x, matrix, name), [1, 0]);
     const y = linear(x, weight(name));
     return adapted.has(matrix) ? add(y, adapterPart(x, matrix, name)) : y;
   };
@@ -113,6 +127,16 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
   graph.output(names.logits, product(architecture.output(forward, gather(hidden, wanted)), architecture.headWeight(config)));
   return encodeModel(graph);
+}
+
+/** Which ranks are each row's own `[rank, N]`, by kind. */
+function rowMasks(graph: Graph): (matrix: JointMatrix) => Value {
+  const masks = new Map<string, Value>();
+  return ({ kind }) => {
+    const mask = masks.get(kind) ?? cast(graph.input(names.rowMask(kind), 'int32', [`R_${kind}`, 'B*S']), 'bool');
+    masks.set(kind, mask);
+    return mask;
+  };
 }
 
 /** Multiplies what reads the same x together, once, and gives each its part of the result along an axis. */

@@ -10,6 +10,8 @@ const TOGETHER = [['q_proj', 'k_proj', 'v_proj'], ['gate_proj', 'up_proj']];
 export interface JointMatrix {
   /** The input's name in a graph. */
   readonly name: string;
+  /** The first of its projections (`q_proj`), or `head`: a block has one matrix of each kind. */
+  readonly kind: string;
   /** Weights by their names, with their rows. */
   readonly parts: ReadonlyMap<string, number>;
   readonly inner: number;
@@ -24,10 +26,10 @@ export function jointMatrices(config: ModelConfig): ReadonlyMap<string, JointMat
     const group = (TOGETHER.find((projections) => projections.includes(last)) ?? [last]).map((projection) => module.slice(0, module.length - last.length) + projection);
     const known = matrices.get(`${group[0]}.weight`);
     const parts = new Map(group.map((member) => [`${member}.weight`, modules.get(member)?.[0] ?? 0]));
-    matrices.set(`${module}.weight`, known ?? { name: `joint.${group[0]}`, parts, inner });
+    matrices.set(`${module}.weight`, known ?? { name: `joint.${group[0]}`, kind: lastPart(group[0] ?? module), parts, inner });
   }
   const head = architectures[config.architecture].headWeight(config);
-  return matrices.set(head, { name: 'joint.head', parts: new Map([[head, config.vocabSize]]), inner: config.hiddenSize });
+  return matrices.set(head, { name: 'joint.head', kind: 'head', parts: new Map([[head, config.vocabSize]]), inner: config.hiddenSize });
 }
 
 export const rowsOf = ({ parts }: JointMatrix): number => [...parts.values()].reduce((sum, out) => sum + out, 0);

@@ -1,5 +1,5 @@
 /**
- * One policy version at work: its rows and their keys and values. Decoding rows are slots 0 … n−1 of the cache, without holes;
+ * One set of weights at work: the rows of all policies that share it, and their keys and values. Decoding rows are slots 0 … n−1 of the cache, without holes;
  * the prompt being read, if it is this lane's, is slot n.
  */
 import type { GenerateRequest } from './engine.ts';
@@ -7,6 +7,7 @@ import type { Constraint } from './grammar/constraint.ts';
 import { copyRow, KvCache, type KvShape } from './kv.ts';
 import { seenAtStart, type Seen } from './penalties.ts';
 import type { Policy } from './policy.ts';
+import type { Runner } from './runner.ts';
 
 /** A request that left the queue. */
 export interface Job {
@@ -31,6 +32,8 @@ export interface Job {
 export interface Row {
   readonly job: Job;
   readonly choice: number;
+  /** What computes its next token. */
+  policy: Policy;
   /** Positions in the cache. */
   length: number;
   /** What was sampled so far; the last of it is not in the cache yet. */
@@ -43,32 +46,37 @@ export interface Row {
 
 export interface Reading {
   readonly job: Job;
+  policy: Policy;
   /** Prompt tokens in the cache. */
   done: number;
+}
+
+export interface LaneOptions {
+  readonly shape: KvShape;
+  readonly maxContext: number;
+  readonly maxRows: number;
 }
 
 /** Of a lane that gets its first row. */
 const FIRST_ROWS = 16;
 
 export class Lane {
-  readonly policy: Policy;
+  /** Unique among lanes. */
+  readonly id: number;
+  readonly runner: Runner;
   rows: Row[] = [];
   reading: Reading | null = null;
   cache: KvCache;
-  /** No new requests; freed when empty. */
-  isRetiring = false;
 
-  constructor(policy: Policy, shape: KvShape, maxContext: number, maxRows: number) {
-    this.policy = policy;
+  constructor(id: number, runner: Runner, { shape, maxContext, maxRows }: LaneOptions) {
+    this.id = id;
+    this.runner = runner;
     this.cache = new KvCache(shape, maxContext, Math.min(FIRST_ROWS, maxRows));
   }
 
-  get isEmpty(): boolean {
-    return this.rows.length === 0 && this.reading === null;
-  }
-
-  get jobs(): Set<Job> {
-    return new Set([...this.rows, ...(this.reading ? [this.reading] : [])].map(({ job }) => job));
+  /** Rows, and the prompt being read. */
+  get work(): readonly (Row | Reading)[] {
+    return this.reading ? [...this.rows, this.reading] : this.rows;
   }
 
   /** Room for every slot, one more row and `positions`. @throws RangeError when there is no memory */
@@ -77,10 +85,10 @@ export class Lane {
   }
 
   /** Begins with a prompt in the slot after the rows; what is known of it is there at once. @throws RangeError */
-  read(job: Job, known: { readonly length: number; load(cache: KvCache, slot: number): void }): void {
+  read(job: Job, policy: Policy, known: { readonly length: number; load(cache: KvCache, slot: number): void }): void {
     this.reserve(this.rows.length + 1, job.request.promptTokenIds.length + 1);
     known.load(this.cache, this.rows.length);
-    this.reading = { job, done: known.length };
+    this.reading = { job, policy, done: known.length };
   }
 
   /** The prompt that was read becomes a row where it lies. */
@@ -117,23 +125,34 @@ export class Lane {
   }
 
   /**
-   * Takes over the other lane's rows, and the prompt it is reading, for which `moves` holds. If all move to an empty lane the
-   * memory changes hands and nothing is copied.
+   * Makes a policy of this lane's go on with what `moves` holds for. Where that is done here already nothing is copied; nor where all of another lane's moves to an empty one: then
+   * the memory changes hands.
    * @throws RangeError
    */
-  takeFrom(other: Lane, moves: (job: Job) => boolean): void {
-    for (const job of other.jobs) if (moves(job)) job.isReusable = false;
-    const all = other.rows.every(({ job }) => moves(job)) && (other.reading === null || moves(other.reading.job));
-    if (all && this.isEmpty) {
+  takeOver(policy: Policy, lanes: Iterable<Lane>, moves: (job: Job) => boolean): void {
+    for (const other of lanes) {
+      for (const work of other.work) {
+        if (work.policy === policy || !moves(work.job)) continue;
+        work.job.isReusable = false;
+        if (other === this) work.policy = policy;
+      }
+      if (other !== this) this.#takeFrom(other, policy, moves);
+    }
+  }
+
+  #takeFrom(other: Lane, policy: Policy, moves: (job: Job) => boolean): void {
+    if (this.work.length === 0 && other.work.every(({ job }) => moves(job))) {
       [this.cache, other.cache] = [other.cache, this.cache];
       [this.rows, other.rows] = [other.rows, []];
       [this.reading, other.reading] = [other.reading, null];
+      for (const work of this.work) work.policy = policy;
       return;
     }
     for (let slot = other.rows.length - 1; slot >= 0; slot--) {
       const row = other.rows[slot];
       if (!row || !moves(row.job)) continue;
       this.add(row, other.cache, slot);
+      row.policy = policy;
       other.remove(slot);
     }
     const { reading } = other;
@@ -141,12 +160,13 @@ export class Lane {
     this.reserve(this.rows.length + 1, reading.job.request.promptTokenIds.length + 1);
     copyRow(other.cache, other.rows.length, this.cache, this.rows.length, reading.done);
     this.reading = reading;
+    reading.policy = policy;
     other.stopReading();
   }
 
   /** An idle lane keeps no more memory than a short request needs. */
   #shrink(): void {
-    if (this.isEmpty) this.cache.clear();
+    if (this.work.length === 0) this.cache.clear();
   }
 
   #lengths(): number[] {
@@ -156,9 +176,9 @@ export class Lane {
 }
 
 /** The job's next choice. */
-export function newRow(job: Job): Row {
+export function newRow(job: Job, policy: Policy): Row {
   const choice = job.request.n - job.unstarted;
   job.unstarted--;
   const { promptTokenIds, sampling } = job.request;
-  return { job, choice, length: promptTokenIds.length, sampled: [], seen: seenAtStart(promptTokenIds, sampling), constraint: null };
+  return { job, choice, policy, length: promptTokenIds.length, sampled: [], seen: seenAtStart(promptTokenIds, sampling), constraint: null };
 }

@@ -1,34 +1,36 @@
-/** The versions that are loaded, and which of them is current. */
+/** The versions that are loaded, which of them is current, and the lanes they work in: one for each set of weights. */
 import { EngineError, type EngineOptions } from './engine.ts';
-import { Lane, type Job } from './lane.ts';
-import type { KvShape } from './kv.ts';
+import { Lane, type Job, type LaneOptions } from './lane.ts';
 import type { Policy } from './policy.ts';
 
-export interface LaneOptions {
-  readonly shape: KvShape;
-  readonly maxContext: number;
-  readonly maxRows: number;
-  readonly swap: EngineOptions['swap'];
+interface Loaded {
+  readonly policy: Policy;
+  readonly lane: Lane;
+  /** No new requests; freed when nothing uses it. */
+  isRetiring: boolean;
 }
 
 export class Lanes implements Iterable<Lane> {
   readonly #options: LaneOptions;
-  readonly #lanes = new Map<number, Lane>();
-  readonly #base: Lane;
-  #current: Lane;
+  readonly #swap: EngineOptions['swap'];
+  readonly #loaded = new Map<number, Loaded>();
+  readonly #base: Loaded;
+  #current: Loaded;
+  #lastLane = 0;
 
-  constructor(base: Policy, options: LaneOptions) {
+  constructor(base: Policy, swap: EngineOptions['swap'], options: LaneOptions) {
     this.#options = options;
-    this.#base = this.add(base);
+    this.#swap = swap;
+    this.#base = this.#add(base);
     this.#current = this.#base;
   }
 
-  get current(): Lane {
+  get current(): Pick<Loaded, 'policy' | 'lane'> {
     return this.#current;
   }
 
   get versions(): number[] {
-    return [...this.#lanes.keys()];
+    return [...this.#loaded.keys()];
   }
 
   /** The lane whose prompt is being read. */
@@ -38,64 +40,73 @@ export class Lanes implements Iterable<Lane> {
   }
 
   [Symbol.iterator](): IterableIterator<Lane> {
-    return this.#lanes.values();
+    return new Set(Array.from(this.#loaded.values(), ({ lane }) => lane)).values();
   }
 
   /** @throws EngineError `engine_failed` when there is one of this version already */
-  add(policy: Policy): Lane {
-    if (this.#lanes.has(policy.version)) throw new EngineError('engine_failed', `Policy version ${policy.version} is loaded already.`);
-    const lane = new Lane(policy, this.#options.shape, this.#options.maxContext, this.#options.maxRows);
-    this.#lanes.set(policy.version, lane);
-    return lane;
+  add(policy: Policy): void {
+    this.#add(policy);
   }
 
   /** Whether a version is loaded; one that was about to be freed is kept after all. */
   keep(version: number): boolean {
-    const lane = this.#lanes.get(version);
-    if (lane) lane.isRetiring = false;
-    return lane !== undefined;
+    const loaded = this.#loaded.get(version);
+    if (loaded) loaded.isRetiring = false;
+    return loaded !== undefined;
   }
 
   /** @throws EngineError `unknown_version` */
-  of(version: number): Lane {
-    const lane = this.#lanes.get(version);
-    if (lane) return lane;
-    throw new EngineError('unknown_version', this.unknown(version));
+  of(version: number): Pick<Loaded, 'policy' | 'lane'> {
+    return this.#of(version);
   }
 
   /** Whether new requests may be pinned to it. */
   accepts(version: number): boolean {
-    return this.#lanes.get(version)?.isRetiring === false;
+    return this.#loaded.get(version)?.isRetiring === false;
   }
 
   unknown(version: number): string {
     return `Policy version ${version} is not loaded; loaded are ${this.versions.join(', ')}.`;
   }
 
-  /** One pointer write; with `cross`, running requests that follow the current version move to it. @throws EngineError `unknown_version` */
+  /** One pointer write; with `cross`, running requests that follow the current version go on with it. @throws EngineError `unknown_version` */
   setCurrent(version: number): void {
-    const lane = this.of(version);
-    this.#current = lane;
-    if (this.#options.swap === 'finish') return;
-    const follows = (job: Job): boolean => job.request.version === null;
-    for (const other of this) if (other !== lane) lane.takeFrom(other, follows);
+    this.#current = this.#of(version);
+    const { lane, policy } = this.#current;
+    if (this.#swap === 'cross') lane.takeOver(policy, this, (job: Job) => job.request.version === null);
   }
 
-  /** The base model stays: it is what one can always roll back to, and its session is the adapters' too. @throws EngineError `unknown_version` */
+  /** The base model stays: it is what one can always roll back to, and its sessions are the adapters' too. @throws EngineError `unknown_version` */
   retire(version: number): void {
-    const lane = this.of(version);
-    lane.isRetiring = lane !== this.#base;
+    const loaded = this.#of(version);
+    loaded.isRetiring = loaded !== this.#base;
   }
 
   /** Frees retired versions that nothing refers to any more. @returns which */
   release(isAwaited: (version: number) => boolean): number[] {
     const freed: number[] = [];
-    for (const [version, lane] of this.#lanes) {
-      if (!lane.isRetiring || lane === this.#current || !lane.isEmpty || isAwaited(version)) continue;
-      this.#lanes.delete(version);
-      lane.policy.release();
+    for (const [version, loaded] of this.#loaded) {
+      const { policy, lane, isRetiring } = loaded;
+      if (!isRetiring || loaded === this.#current || lane.work.some((work) => work.policy === policy) || isAwaited(version)) continue;
+      this.#loaded.delete(version);
+      policy.release();
       freed.push(version);
     }
     return freed;
+  }
+
+  #add(policy: Policy): Loaded {
+    const { version, runner } = policy;
+    if (this.#loaded.has(version)) throw new EngineError('engine_failed', `Policy version ${version} is loaded already.`);
+    const lane = [...this].find((known) => known.runner === runner) ?? new Lane(++this.#lastLane, runner, this.#options);
+    const loaded = { policy, lane, isRetiring: false };
+    this.#loaded.set(version, loaded);
+    return loaded;
+  }
+
+  #of(version: number): Loaded {
+    const loaded = this.#loaded.get(version);
+    if (loaded) return loaded;
+    throw new EngineError('unknown_version', this.unknown(version));
   }
 }

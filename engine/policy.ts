@@ -4,19 +4,22 @@ import { loraScale, readAdapter, type Adapter } from '../model/adapter.ts';
 import { openWeightBlob } from '../model/graph/weight-blob.ts';
 import { lastPart } from '../model/lora-targets.ts';
 import { openWeights, type ModelNumbers } from '../model/open.ts';
-import { adapterFeeds, type AdapterMatrices } from './adapter-feeds.ts';
+import type { AdapterMatrices, AdapterPlace } from './adapter-bank.ts';
 import type { GraphWeights } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { jointMatrices } from './joint-matrices.ts';
 import { openQuantizedWeights } from './quantized-weights.ts';
 import { readResidentWeights } from './resident-weights.ts';
-import { Runner, type RunInput } from './runner.ts';
+import { Runner } from './runner.ts';
 import { openRuntime, type Runtime } from './session/session.ts';
 
 /** One version, ready to run. */
 export interface Policy {
   readonly version: number;
-  run(input: RunInput): Promise<Float32Array>;
+  /** Policies of one runner decode together. */
+  readonly runner: Runner;
+  /** Null: the runner's weights as they are. */
+  readonly adapter: AdapterPlace | null;
   /** Gives its memory back. Called once, while it isn't running. */
   release(): void;
 }
@@ -54,18 +57,23 @@ export class PolicyLoader {
   /** Version 0. */
   async base(): Promise<Policy> {
     const runner = await this.#runnerFor(this.#options.adapterTargets ?? []);
-    return { version: 0, run: (input) => runner.run(input, null), release: () => {} };
+    return { version: 0, runner, adapter: null, release: () => {} };
   }
 
   /**
    * A published version. Reading an adapter takes milliseconds; a full checkpoint, or the first adapter with targets that weren't
    * foreseen, opens a session, which blocks the engine for as long as its weights take to prepare.
-   * @throws ModelError for files that can't be used; EngineError for a checkpoint of another shape than the base model
+   * @throws ModelError for files that can't be used; EngineError for a checkpoint of another shape than the base model, or an adapter with numbers that are not finite; RangeError
    */
   async load({ version, kind, directory }: PolicyFiles): Promise<Policy> {
     if (kind === 'full') return this.#loadFull(version, directory);
     const adapter = readAdapter(directory, this.config);
-    return sharedPolicy(version, await this.#runnerFor(projectionsOf(adapter)), matricesOf(adapter));
+    const matrices = matricesOf(adapter);
+    // Beside others in a step, zero times such a number would be no zero.
+    if (![...matrices.values()].every(({ a, b }) => isFiniteAll(a) && isFiniteAll(b))) throw new EngineError('engine_failed', `Policy version ${version} in ${directory} has numbers that are not finite.`);
+    const runner = await this.#runnerFor(projectionsOf(adapter));
+    const place = runner.addAdapter(matrices);
+    return { version, runner, adapter: place, release: () => { runner.removeAdapter(place); } };
   }
 
   async #loadFull(version: number, directory: string): Promise<Policy> {
@@ -77,7 +85,7 @@ export class PolicyLoader {
       const runner = await Runner.open({ runtime: this.#runtime, config, weights: opened, targets: [], maxContext, threads });
       // The session holds its weights, mapped or copied: nothing of them has to stay in the cache for the next version to pile up on.
       await rm(opened.blob.directory, { recursive: true });
-      return { version, run: (input) => runner.run(input, null), release: () => { void runner.release(); } };
+      return { version, runner, adapter: null, release: () => { void runner.release(); } };
     } finally {
       weights.close();
     }
@@ -101,11 +109,6 @@ async function openGraphWeights({ config, weights }: Pick<ModelNumbers, 'config'
   return { blob, quantized: null, resident: await readResidentWeights(matrices, blob) };
 }
 
-function sharedPolicy(version: number, runner: Runner, matrices: AdapterMatrices): Policy {
-  const feeds = adapterFeeds(runner.config, runner.targets, matrices);
-  return { version, run: (input) => runner.run(input, feeds), release: () => {} };
-}
-
 /** The last parts of the names of what an adapter changes. Modules that it leaves alone are fed zeros. */
 const projectionsOf = (adapter: Adapter): string[] => [...new Set(Array.from(adapter.modules.keys(), lastPart))];
 
@@ -113,6 +116,8 @@ function matricesOf({ config, modules }: Adapter): AdapterMatrices {
   const scale = loraScale(config);
   return new Map(Array.from(modules, ([module, { a, b }]) => [module, { a: a.data, b: b.data.map((value) => value * scale), rank: config.rank }]));
 }
+
+const isFiniteAll = (numbers: Float32Array): boolean => numbers.every((number) => Number.isFinite(number));
 
 /** The same keys and values, and the same vocabulary: rows can cross over. */
 function hasSameShape(a: ModelNumbers['config'], b: ModelNumbers['config']): boolean {

@@ -1,10 +1,10 @@
-/** Two ONNX Runtime sessions over one set of base weights, for prompts and for decoding. Builds feeds, runs a step. */
+/** ONNX Runtime sessions over one set of base weights, for prompts and for decoding. Builds feeds, runs a step. */
 import { createHash } from 'node:crypto';
 import { rename, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { ModelConfig } from '../model/model.ts';
-import { adapterFeeds } from './adapter-feeds.ts';
+import { AdapterBank, type AdapterMatrices, type AdapterPlace } from './adapter-bank.ts';
 import { MAX_BATCH, names, stepGraph, type GraphWeights, type Phase } from './decode-graph.ts';
 import type { KvCache } from './kv.ts';
 import type { Runtime, Session, TensorView, TensorViews } from './session/session.ts';
@@ -18,6 +18,8 @@ export interface RunInput {
   /** Rows `slot … slot + batch − 1` are read and appended to; the caller reserved the room. */
   readonly cache: KvCache;
   readonly slot: number;
+  /** `[batch]`: each row's adapter, which is this runner's; null for the base model. */
+  readonly adapters: readonly (AdapterPlace | null)[];
 }
 
 export interface RunnerOptions {
@@ -37,8 +39,16 @@ const SMALL_MODEL_BYTES = 32 * 1024 * 1024;
 interface Sessions {
   readonly prompt: Session;
   readonly decode: Session;
+  /** With rows of several adapters. */
+  readonly mixed: Session;
   /** Without adapters: what they would add of zeros costs a third of a small model's step. */
   readonly decodeBase: Session;
+}
+
+/** A session and what it is fed beside tokens and caches. */
+interface Sourced {
+  readonly session: Session;
+  readonly feeds: TensorViews;
 }
 
 export class Runner {
@@ -46,8 +56,9 @@ export class Runner {
   readonly targets: readonly string[];
   readonly #sessions: Sessions;
   readonly #resident: TensorViews;
-  /** What a session for adapters is fed for the base model. */
-  readonly #zeros: TensorViews;
+  readonly #bank: AdapterBank;
+  /** An adapter that changes nothing: what the session for prompts is fed for the base model. */
+  readonly #none: AdapterPlace;
   #logits = new Float32Array(0);
 
   private constructor(sessions: Sessions, { config, targets, weights }: RunnerOptions) {
@@ -55,7 +66,8 @@ export class Runner {
     this.#resident = weights.resident;
     this.config = config;
     this.targets = targets;
-    this.#zeros = adapterFeeds(config, targets, new Map());
+    this.#bank = new AdapterBank(config, targets);
+    this.#none = this.#bank.add(new Map());
   }
 
   /** Blocks its thread while the weights are prepared. */
@@ -69,27 +81,48 @@ export class Runner {
     const prompt = await open('prompt', targets);
     // The kernel for 8 bits is the same for few rows and for many.
     const decode = quantized ? prompt : await open('decode', targets);
-    return new Runner({ prompt, decode, decodeBase: targets.length === 0 ? decode : await open('decode', []) }, options);
+    if (targets.length === 0) return new Runner({ prompt, decode, mixed: decode, decodeBase: decode }, options);
+    return new Runner({ prompt, decode, mixed: await open('mixed', targets), decodeBase: await open('decode', []) }, options);
+  }
+
+  /** Takes in an adapter on some of its targets; to swap is to run with another. @throws RangeError where there is no memory */
+  addAdapter(matrices: AdapterMatrices): AdapterPlace {
+    return this.#bank.add(matrices);
+  }
+
+  removeAdapter(place: AdapterPlace): void {
+    this.#bank.remove(place);
   }
 
   /**
    * Appends the tokens to the cache.
-   * @param adapter the feeds of `adapterFeeds`; null for the base model
    * @returns logits after each row's last token, `[batch, vocab]`; overwritten by the next run
    */
-  async run(input: RunInput, adapter: TensorViews | null): Promise<Float32Array> {
-    const { tokenIds, batch, pasts, slot } = input;
+  async run(input: RunInput): Promise<Float32Array> {
+    const { tokenIds, batch, pasts, slot, adapters } = input;
     const { vocabSize } = this.config;
     const time = tokenIds.length / batch;
     if (this.#logits.length < batch * vocabSize) this.#logits = new Float32Array(batch * vocabSize);
-    const session = time > 1 ? this.#sessions.prompt : adapter ? this.#sessions.decode : this.#sessions.decodeBase;
-    const feeds = { ...(session === this.#sessions.prompt ? {} : this.#resident), ...(session === this.#sessions.decodeBase ? {} : adapter ?? this.#zeros) };
     for (let from = 0; from < batch; from += MAX_BATCH) {
       const to = Math.min(from + MAX_BATCH, batch);
-      const part = { ...input, tokenIds: tokenIds.subarray(from * time, to * time), batch: to - from, pasts: pasts.subarray(from, to), slot: slot + from };
+      const part = { ...input, tokenIds: tokenIds.subarray(from * time, to * time), batch: to - from, pasts: pasts.subarray(from, to), slot: slot + from, adapters: adapters.slice(from, to) };
+      const { session, feeds } = time > 1 ? this.#forPrompt(part.adapters[0] ?? null) : this.#forDecoding(part.adapters);
       await session.run({ ...stepInputs(part, session.inputNames), ...feeds }, stepOutputs(part, this.#logits.subarray(from * vocabSize, to * vocabSize)));
     }
     return this.#logits.subarray(0, batch * vocabSize);
+  }
+
+  #forPrompt(adapter: AdapterPlace | null): Sourced {
+    return { session: this.#sessions.prompt, feeds: this.#bank.feedsOf(adapter ?? this.#none) };
+  }
+
+  #forDecoding(adapters: readonly (AdapterPlace | null)[]): Sourced {
+    const { decode, mixed, decodeBase } = this.#sessions;
+    const [first = null] = adapters;
+    const isOne = adapters.every((adapter) => adapter === first);
+    if (!isOne) return { session: mixed, feeds: { ...this.#resident, ...this.#bank.feedsOfRows(adapters) } };
+    if (first) return { session: decode, feeds: { ...this.#resident, ...this.#bank.feedsOf(first) } };
+    return { session: decodeBase, feeds: this.#resident };
   }
 
   async release(): Promise<void> {

@@ -28,13 +28,14 @@ export interface SchedulerState {
   readonly prefilling: { readonly id: number; readonly done: number; readonly length: number } | null;
   /** Requests whose prompt was read and that have choices without a row, oldest first. */
   readonly unstarted: readonly { readonly id: number }[];
-  /** Rows that decode, by lane (policy version). */
-  readonly lanes: readonly { readonly version: number; readonly rows: number }[];
+  /** Rows that decode, by lane. */
+  readonly lanes: readonly { readonly id: number; readonly rows: number }[];
   readonly round: Round;
 }
 
 export interface Round {
   readonly prefilled: number;
+  /** Lanes that did. */
   readonly decoded: readonly number[];
 }
 
@@ -46,7 +47,7 @@ export type Action =
   | { readonly type: 'prefill'; readonly id: number; readonly from: number; readonly to: number }
   /** Give a row to the next choice of a request whose prompt is known. */
   | { readonly type: 'start'; readonly id: number }
-  | { readonly type: 'decode'; readonly version: number }
+  | { readonly type: 'decode'; readonly lane: number }
   | { readonly type: 'nextRound' }
   | { readonly type: 'idle' };
 
@@ -62,8 +63,8 @@ export function nextAction(state: SchedulerState, limits: Limits): Action {
     const next = waiting[0];
     if (next && isRowFree) return { type: 'admit', id: next.id };
   }
-  const lane = lanes.find(({ version, rows }) => rows > 0 && !round.decoded.includes(version));
-  if (lane) return { type: 'decode', version: lane.version };
+  const lane = lanes.find(({ id, rows }) => rows > 0 && !round.decoded.includes(id));
+  if (lane) return { type: 'decode', lane: lane.id };
   const hasWork = prefilling !== null || lanes.some(({ rows }) => rows > 0) || waiting.length > 0;
   return hasWork ? { type: 'nextRound' } : { type: 'idle' };
 }

@@ -95,12 +95,16 @@ await test('who has waited too long is told so; those who have a row go on', asy
 
 await test('what a request can break breaks that request only', async () => {
   await using s = await Stepping.start();
-  const broken = join(s.directory, 'nan');
-  await mkdir(broken);
-  await cp(join(modelDirectory, 'lora', 'adapter_config.json'), join(broken, 'adapter_config.json'));
   const adapter = readSafetensors(join(modelDirectory, 'lora', 'adapter_model.safetensors'));
-  writeSafetensors(join(broken, 'adapter_model.safetensors'), adapter.names().map((name) => [name, { shape: adapter.shape(name), data: adapter.read(name).data.fill(NaN) }] as const));
-  await s.load(1, broken);
+  const adapterOf = async (value: number): Promise<string> => {
+    const directory = join(s.directory, String(value));
+    await mkdir(directory);
+    await cp(join(modelDirectory, 'lora', 'adapter_config.json'), join(directory, 'adapter_config.json'));
+    writeSafetensors(join(directory, 'adapter_model.safetensors'), adapter.names().map((name) => [name, { shape: adapter.shape(name), data: adapter.read(name).data.fill(value) }] as const));
+    return directory;
+  };
+  await assert.rejects(s.load(1, await adapterOf(NaN)), { code: 'engine_failed', message: /version 1 in .*NaN has numbers that are not finite/ });
+  await s.load(1, await adapterOf(1e30));
   const healthy = s.submit(request(prompt, { maxTokens: 30 }));
   await s.run(() => idsOf(healthy.choices[0]).length === 2);
   const diverged = s.submit(request(prompt, { version: 1, n: 3 }));

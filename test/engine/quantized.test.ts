@@ -29,7 +29,7 @@ await test('the kernel computes with what was quantized, the same for a row alon
   const x = Float32Array.from({ length: rows * inner }, () => random() - 0.5);
   await using directory = await mkdtempDisposable(join(tmpdir(), 'quantized-'));
   const weights = { names: () => ['w'], has: () => true, shape: () => [out, inner], read: () => ({ shape: [out, inner], data }), close: () => undefined };
-  const matrix = { name: 'w', parts: new Map([['w', out]]), inner };
+  const matrix = { name: 'w', kind: 'w', parts: new Map([['w', out]]), inner };
   const quantized = await openQuantizedWeights(directory.path, weights, [matrix]);
   const graph = new Graph();
   graph.output('y', quantized.product(graph, graph.input('x', 'float32', ['N', inner]), matrix));

@@ -12,13 +12,13 @@ const table: [string, Partial<SchedulerState>, Action][] = [
   ['one prompt at a time, in chunks', { waiting: [{ id: 5 }], prefilling: { id: 4, done: 8, length: 20 } }, { type: 'prefill', id: 4, from: 8, to: 16 }],
   ['a last token is not left alone', { prefilling: { id: 4, done: 8, length: 17 } }, { type: 'prefill', id: 4, from: 8, to: 15 }],
   ['the last chunk is what is left', { prefilling: { id: 4, done: 16, length: 20 } }, { type: 'prefill', id: 4, from: 16, to: 20 }],
-  ['no row is free: decode', { waiting: [{ id: 4 }], lanes: [{ version: 0, rows: 2 }] }, { type: 'decode', version: 0 }],
-  ['past the budget streams come first', { prefilling: { id: 4, done: 16, length: 40 }, lanes: [{ version: 0, rows: 1 }], round: { prefilled: 16, decoded: [] } }, { type: 'decode', version: 0 }],
-  ['each lane decodes once', { lanes: [{ version: 0, rows: 1 }, { version: 1, rows: 1 }], round: { prefilled: 0, decoded: [0] } }, { type: 'decode', version: 1 }],
-  ['an empty lane does not decode', { lanes: [{ version: 0, rows: 0 }, { version: 1, rows: 1 }] }, { type: 'decode', version: 1 }],
-  ['then a new round', { lanes: [{ version: 0, rows: 1 }], round: { prefilled: 0, decoded: [0] } }, { type: 'nextRound' }],
+  ['no row is free: decode', { waiting: [{ id: 4 }], lanes: [{ id: 0, rows: 2 }] }, { type: 'decode', lane: 0 }],
+  ['past the budget streams come first', { prefilling: { id: 4, done: 16, length: 40 }, lanes: [{ id: 0, rows: 1 }], round: { prefilled: 16, decoded: [] } }, { type: 'decode', lane: 0 }],
+  ['each lane decodes once', { lanes: [{ id: 0, rows: 1 }, { id: 1, rows: 1 }], round: { prefilled: 0, decoded: [0] } }, { type: 'decode', lane: 1 }],
+  ['an empty lane does not decode', { lanes: [{ id: 0, rows: 0 }, { id: 1, rows: 1 }] }, { type: 'decode', lane: 1 }],
+  ['then a new round', { lanes: [{ id: 0, rows: 1 }], round: { prefilled: 0, decoded: [0] } }, { type: 'nextRound' }],
   ['with no stream the prompt goes on', { prefilling: { id: 4, done: 16, length: 40 }, round: { prefilled: 16, decoded: [] } }, { type: 'nextRound' }],
-  ['choices left over come before newer requests', { waiting: [{ id: 5 }], unstarted: [{ id: 4 }], lanes: [{ version: 0, rows: 1 }] }, { type: 'start', id: 4 }],
+  ['choices left over come before newer requests', { waiting: [{ id: 5 }], unstarted: [{ id: 4 }], lanes: [{ id: 0, rows: 1 }] }, { type: 'start', id: 4 }],
 ];
 for (const [name, state, action] of table) {
   await test(name, () => assert.deepEqual(nextAction({ ...idle, ...state }, limits), action));
@@ -34,7 +34,7 @@ await test('refusals say the numbers', () => {
   assert.equal(tokenLimit(60, 2, limits), 2);
 });
 
-interface Request { id: number; version: number; prompt: number; choices: number; tokens: number; arrives: number }
+interface Request { id: number; lane: number; prompt: number; choices: number; tokens: number; arrives: number }
 
 /** Performs actions as the worker does, on counters alone. Returns at which action each request ended. */
 function simulate(requests: Request[], limits: Limits): { ended: Map<number, number>; actions: Action[]; mostRows: number; order: number[] } {
@@ -48,11 +48,11 @@ function simulate(requests: Request[], limits: Limits): { ended: Map<number, num
   let mostRows = 0;
   for (;;) {
     while (arrivals[0] && (arrivals[0].arrives <= actions.length)) waiting.push(arrivals.shift() as Request);
-    const versions = [...new Set(rows.map(({ request }) => request.version))].toSorted((a, b) => a - b);
+    const ids = [...new Set(rows.map(({ request }) => request.lane))].toSorted((a, b) => a - b);
     const state: SchedulerState = {
       waiting, prefilling: prefilling && { id: prefilling.request.id, done: prefilling.done, length: prefilling.request.prompt },
       unstarted: unstarted.map(({ request }) => ({ id: request.id })), round,
-      lanes: versions.map((version) => ({ version, rows: rows.filter(({ request }) => request.version === version).length })),
+      lanes: ids.map((lane) => ({ id: lane, rows: rows.filter(({ request }) => request.lane === lane).length })),
     };
     mostRows = Math.max(mostRows, rowsInUse(state));
     const action = nextAction(state, limits);
@@ -82,8 +82,8 @@ function simulate(requests: Request[], limits: Limits): { ended: Map<number, num
       }
     }
     if (action.type === 'decode') {
-      round = { ...round, decoded: [...round.decoded, action.version] };
-      for (const row of rows.filter(({ request }) => request.version === action.version)) row.left--;
+      round = { ...round, decoded: [...round.decoded, action.lane] };
+      for (const row of rows.filter(({ request }) => request.lane === action.lane)) row.left--;
       for (const row of rows.filter(({ left }) => left === 0)) {
         rows.splice(rows.indexOf(row), 1);
         ended.set(row.request.id, actions.length);
@@ -93,7 +93,7 @@ function simulate(requests: Request[], limits: Limits): { ended: Map<number, num
 }
 
 const anyRequest = record({
-  version: integer({ min: 0, max: 2 }), prompt: integer({ min: 1, max: 60 }), choices: integer({ min: 1, max: 5 }),
+  lane: integer({ min: 0, max: 2 }), prompt: integer({ min: 1, max: 60 }), choices: integer({ min: 1, max: 5 }),
   tokens: integer({ min: 1, max: 8 }), arrives: integer({ min: 0, max: 60 }),
 });
 const anyRequests = array(anyRequest, { minLength: 1, maxLength: 12 })
@@ -122,7 +122,7 @@ await test('a lane with rows never waits for more than budget + chunk tokens of 
 });
 
 await test('a prompt that comes in the middle of a round waits for the next', () => {
-  const state = { ...idle, waiting: [{ id: 4 }], lanes: [{ version: 0, rows: 1 }], round: { prefilled: 0, decoded: [0] } };
+  const state = { ...idle, waiting: [{ id: 4 }], lanes: [{ id: 0, rows: 1 }], round: { prefilled: 0, decoded: [0] } };
   assert.deepEqual(nextAction(state, limits), { type: 'nextRound' });
   assert.deepEqual(nextAction({ ...state, round: FRESH_ROUND }, limits), { type: 'admit', id: 4 });
 });

@@ -58,7 +58,7 @@ for (const runtime of [new NativeRuntime(), new PortableRuntime()]) {
       const cache = new KvCache(cacheShape(golden.config), 64);
       cache.reserve(2, 4, []);
       const [before] = cache.buffers;
-      await policy.run({ tokenIds: Int32Array.of(1, 2, 3), batch: 1, pasts: Int32Array.of(0), cache, slot: 1 });
+      await policy.runner.run({ tokenIds: Int32Array.of(1, 2, 3), batch: 1, pasts: Int32Array.of(0), cache, slot: 1, adapters: [null] });
       assert.equal(cache.buffers[0], before);
       for (let buffer = 0; buffer < cache.buffers.length; buffer++) {
         assert.ok(cache.view(buffer, 0, 1).every((value) => value === 0), 'the other row is untouched');
