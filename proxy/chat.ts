@@ -2,7 +2,7 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { sourceOf, type AppContext } from './context.ts';
 import { requireScope } from './auth.ts';
-import type { BackendReply, PolicyBackend } from './backends/backend.ts';
+import { CutOff, type BackendReply, type PolicyBackend } from './backends/backend.ts';
 import { parseJson, readBody } from './body.ts';
 import { parseEnvelope } from './capture/call.ts';
 import { namedRollout, type Identity } from './capture/identity.ts';
@@ -46,7 +46,8 @@ export async function chat(parts: ChatParts, c: AppContext): Promise<Response> {
       ? await sendJson(parts.backend, reply, recording, call)
       : await sendStream(parts.backend, reply, recording, stream, watch);
   } catch (error) {
-    const failure = await recordFailure(error, recording, call);
+    if (error instanceof CutOff) recording.capture(error.capture, parts.backend.currentVersion());
+    const failure = await recordFailure(error instanceof CutOff ? error.cause : error, recording, call);
     if (!stream.hasStarted) throw failure;
     stream.fail(failure);
     return RESPONSE_ALREADY_SENT;
@@ -54,8 +55,8 @@ export async function chat(parts: ChatParts, c: AppContext): Promise<Response> {
 }
 
 async function sendJson(backend: PolicyBackend, reply: BackendReply & { kind: 'json' }, recording: Recording, call: OpenCall): Promise<Response> {
-  call.signal.throwIfAborted();
   recording.capture(reply.capture, backend.currentVersion());
+  call.signal.throwIfAborted();
   const text = JSON.stringify(reply.body);
   await recording.answered(reply.body, text);
   return new Response(text, { status: reply.status, headers: { 'content-type': 'application/json', ...recording.headers } });

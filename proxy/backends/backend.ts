@@ -46,6 +46,17 @@ export type BackendReply =
   /** `frames` excludes the closing `[DONE]`: the recorder commits the step first, then the app writes it. */
   | { readonly kind: 'stream'; readonly frames: AsyncIterable<Frame> };
 
+/** Why an answer in one piece did not come, its `cause`, beside what had been generated of it. */
+export class CutOff extends Error {
+  readonly capture: readonly CaptureDelta[];
+
+  constructor(capture: readonly CaptureDelta[], cause: unknown) {
+    super('The answer was cut off.', { cause });
+    this.name = 'CutOff';
+    this.capture = capture;
+  }
+}
+
 export interface Capabilities {
   /** Token ids and log-probs come from the engine itself. False: steps are recorded as `inexact` and not trained on. */
   readonly exact: boolean;
@@ -61,6 +72,7 @@ export interface PolicyBackend {
   readonly fingerprint?: string;
   capabilities(): Capabilities;
   models(): Promise<readonly { readonly id: string; readonly created: number; readonly ownedBy: string }[]>;
+  /** @throws ApiError, EngineError, the signal's reason; or one of them in a `CutOff` */
   chat(call: ChatCall, signal: AbortSignal): Promise<BackendReply>;
   /** The version that new calls are served from. */
   currentVersion(): number;

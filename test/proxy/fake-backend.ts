@@ -3,7 +3,7 @@
  * A real implementation of the interface, so that everything above it runs for real.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BackendReply, Capabilities, CaptureDelta, ChatCall, Frame, PolicyBackend } from '../../proxy/backends/backend.ts';
+import { CutOff, type BackendReply, type Capabilities, type CaptureDelta, type ChatCall, type Frame, type PolicyBackend } from '../../proxy/backends/backend.ts';
 import { ApiError } from '../../proxy/errors.ts';
 
 export const fakeModel = 'fake';
@@ -48,7 +48,7 @@ export class FakeBackend implements PolicyBackend {
     const { behaviour, text } = readOrder(messages);
     if (behaviour === 'refuse') throw new ApiError(400, 'The messages are longer than the context.', { code: 'context_length_exceeded', param: 'messages' });
     if (behaviour === 'crash') throw new TypeError('a bug in the backend');
-    if (behaviour === 'hang') await sleep(60_000, undefined, { signal });
+    if (behaviour === 'hang') await hangAfterOneToken(promptIds(messages), signal);
     const n = typeof call.body['n'] === 'number' ? call.body['n'] : 1;
     const choices = Array.from({ length: n }, (_, choice) => `echo${choice > 0 ? choice : ''}: ${text}`);
     const prompt = promptIds(messages);
@@ -114,6 +114,14 @@ export class FakeBackend implements PolicyBackend {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+}
+
+async function hangAfterOneToken(promptTokenIds: Int32Array, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(60_000, undefined, { signal });
+  } catch (error) {
+    throw new CutOff([{ choice: 0, promptTokenIds, tokenIds: [5], logprobs: [-0.25] }], error);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Pieces → the reply: a stream of chunks, or one completion. */
 import type { ChatRequest } from '../../dialects/chat.ts';
 import { chunk, completion, usageChunk, type Delta, type LogprobEntry, type ReplyHeader } from '../../dialects/chat-reply.ts';
-import type { BackendReply, CaptureDelta, Frame } from '../backend.ts';
+import { CutOff, type BackendReply, type CaptureDelta, type Frame } from '../backend.ts';
 import type { Piece } from './generation.ts';
 
 interface Told {
@@ -65,17 +65,21 @@ export function grow(choice: Growing, { content, reasoning, toolCalls, logprob, 
   choice.finishReason = finishReason ?? choice.finishReason;
 }
 
-/** The whole answer, once every choice has ended. */
+/** The whole answer, once every choice has ended. @throws CutOff where that does not come */
 export async function whole(pieces: AsyncIterable<Piece>, { header, request, promptTokens }: Told): Promise<BackendReply> {
   const choices = Array.from({ length: request.n }, newChoice);
   const capture: CaptureDelta[] = [];
   let completionTokens = 0, version = 0;
-  for await (const piece of pieces) {
-    const choice = choices[piece.choice];
-    if (choice !== undefined) grow(choice, piece);
-    completionTokens += tokenCount(piece);
-    version = piece.version;
-    capture.push(piece.capture);
+  try {
+    for await (const piece of pieces) {
+      const choice = choices[piece.choice];
+      if (choice !== undefined) grow(choice, piece);
+      completionTokens += tokenCount(piece);
+      version = piece.version;
+      capture.push(piece.capture);
+    }
+  } catch (error) {
+    throw capture.length === 0 ? error : new CutOff(capture, error);
   }
   const usage = { promptTokens, completionTokens };
   capture.push({ choice: 0, usage });
