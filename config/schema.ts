@@ -56,6 +56,7 @@ export const vllmBackendSchema = z.strictObject({
   apiKey: z.string().optional().describe('Their key, or "env:NAME".'),
   name: z.string().optional().describe('Public model name; default: as the servers call their base model.'),
   model: z.string().optional().describe('The weights that the servers serve (a Hugging Face directory, or the id of a model in the HF_HOME cache): the trainer needs them.'),
+  sleepWhileTraining: z.boolean().default(false).describe('For an accelerator that serves and trains: the servers sleep while a round is trained, and calls wait. They need --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1.'),
   healthMs: positive.default(1000).describe('How often each replica is looked after, in milliseconds.'),
   timeoutMs: positive.default(600_000).describe('Longest silence from a server, in milliseconds.'),
 }).describe('vLLM servers.');

@@ -7,7 +7,6 @@ export function embeddedEngine(engine: Engine): TokenEngine {
     name: 'embedded',
     maxContext: engine.maxContext,
     loadsPolicies: true,
-    samplesExactly: true,
     holds: () => true,
     generate: (request, signal) => engine.generate(request, signal),
     loadPolicy: (files) => engine.loadPolicy(files),

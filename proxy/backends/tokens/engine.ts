@@ -15,8 +15,6 @@ export interface TokenEngine extends Pick<Engine, 'maxContext' | 'loadPolicy' | 
   /** How the backend is called in messages. */
   readonly name: string;
   readonly loadsPolicies: boolean;
-  /** Log-probs are those of the distribution sampled from at any temperature. */
-  readonly samplesExactly: boolean;
   /** Whether sampling can be held to a grammar of this kind. */
   holds(grammar: Grammar): boolean;
   /** Errors as the embedded engine's, or UpstreamError, or the signal's reason. Leaving the iteration early ends the generation. */

@@ -24,7 +24,7 @@ type Script = (request: GenerateRequest, signal: AbortSignal) => AsyncIterable<T
 
 function backend(generate: Script): TokenBackend {
   const unused = () => Promise.reject(new Error('not in this test'));
-  const engine: TokenEngine = { name: 'scripted', maxContext: 100, loadsPolicies: false, samplesExactly: true, holds: () => true, generate, loadPolicy: unused, setCurrent: unused, unloadPolicy: unused, stats: unused, health: unused, close: unused };
+  const engine: TokenEngine = { name: 'scripted', maxContext: 100, loadsPolicies: false, holds: () => true, generate, loadPolicy: unused, setCurrent: unused, unloadPolicy: unused, stats: unused, health: unused, close: unused };
   return new TokenBackend({ engine, prompts, tokenizer, model: 'chain', fingerprint: 'f', stopTokenIds: [1], templateUsesTools: true, toolFormat: null, thinks: false, vocabSize: tokenizer.vocabSize });
 }
 
