@@ -6,39 +6,27 @@ import { startEngine } from '../../engine/client.ts';
 import { describeNeeds, memoryNeeds, requireMemory } from '../../engine/memory.ts';
 import type { Model } from '../../model/model.ts';
 import { openModel } from '../../model/open.ts';
-import { OpenAIBackend } from '../../proxy/backends/openai.ts';
+import { startEmbedded } from '../../proxy/backends/embedded/start.ts';
+import { createLog } from '../../proxy/log.ts';
 import { databaseFileName, openDatabase } from '../../store/open.ts';
 import { currentVersion, requireBaseModel } from '../../store/policies.ts';
 import { policyVersion, type PolicyVersion } from '../../trainer/policy.ts';
 import { RunError } from '../failure.ts';
-import { measureAgreement } from './agreement.ts';
+import { engineSampler, measureAgreement, type Sampling } from './agreement.ts';
 import { type Check, check } from './check.ts';
 import { describeDevices } from './devices.ts';
+import { examineBackend, examineServer } from './server.ts';
 import { describeModel, describeTemplate, roundTrip } from './text.ts';
 import { versions } from './versions.ts';
 
 /** Largest |Δ log-prob| between engine and trainer that float32 arithmetic explains. */
 const agreementLimit = 1e-3;
 
-/** How much the agreement is measured on. */
-export interface Sampling {
-  readonly samples: number;
-  /** Longest completion, in tokens. */
-  readonly tokens: number;
-}
-
 /** Checks as they end; a model that cannot be opened is thrown. */
 export async function* examine(config: Config, sampling: Sampling): AsyncGenerator<Check> {
   yield await check('versions', versions);
-  if (config.backend.kind === 'openai') {
-    const backend = new OpenAIBackend(config.backend);
-    yield await check('upstream', async () => {
-      await backend.probe();
-      const health = await backend.health();
-      if (!health.ok) throw new RunError(health.detail);
-      return `${health.detail}; ${backend.capabilities().exact ? 'gives token ids' : 'gives no token ids: its calls are recorded as inexact and not trained on'}`;
-    });
-    await backend.close();
+  if (config.backend.kind !== 'embedded') {
+    yield* examineServer(config, sampling);
     return;
   }
   yield* examineEmbedded(config, config.backend, sampling);
@@ -61,6 +49,7 @@ async function* examineEmbedded(config: Config, backend: EmbeddedBackendConfig, 
       return describeNeeds(needs);
     });
     yield await check('devices', () => describeDevices(config.trainer.device));
+    yield* examineBackend('serving', () => startEmbedded(backend, { cacheDir: join(resolve(config.dataDir), 'cache'), adapterTargets: [] }, createLog('silent')));
     yield await check('agreement', async () => {
       const { tokens, maxAbsolute, meanAbsolute } = await agreement(config, backend, model, version, sampling);
       const found = `engine and trainer differ by at most ${maxAbsolute.toExponential(2)} (mean ${meanAbsolute.toExponential(2)}) in the log-probs of ${tokens} tokens of version ${version.version}`;
@@ -80,7 +69,7 @@ async function agreement(config: Config, backend: EmbeddedBackendConfig, model: 
   const engine = await startEngine({ model: backend.model, cacheDir, maxContext, maxRows, maxQueue, maxQueueMs, maxStallMs, threads, weights, swap, prefixCacheBytes: 0, adapterTargets: config.trainer.lora.targets });
   try {
     if (version.kind !== 'base' && version.directory !== null) await engine.loadPolicy({ version: version.version, kind: version.kind, directory: version.directory });
-    return await measureAgreement({ engine, model, version, trainer: config.trainer, cacheDir, samples, maxTokens: tokens });
+    return await measureAgreement({ sample: engineSampler(engine, model, version.version, tokens), model, version, trainer: config.trainer, cacheDir, samples });
   } finally {
     await engine.close();
   }
