@@ -3,6 +3,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { unwritable } from '../store/errors.ts';
 import { policyRoutes, type PolicyParts } from './admin/policies.ts';
 import { giveReward, type RewardParts } from './admin/rewards.ts';
 import { rolloutRoutes, type RolloutParts } from './admin/rollouts.ts';
@@ -74,8 +75,8 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   return app;
 }
 
-/** What a full server says to many: counted, not worth a line each. */
-const overload: ReadonlySet<string | null> = new Set(['too_many_calls', 'queue_full', 'queue_timeout', 'shutting_down']);
+/** What a full server says to many, or one whose database cannot be written (the log has that once): counted, not worth a line each. */
+const overload: ReadonlySet<string | null> = new Set(['too_many_calls', 'queue_full', 'queue_timeout', 'shutting_down', ...unwritable]);
 
 function answerError({ metrics, log }: AppParts, error: unknown, c: AppContext): Response {
   const failure = toApiError(error);

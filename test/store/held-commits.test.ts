@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { StoreError } from '../../store/errors.ts';
+import { HeldCommits } from '../../store/held-commits.ts';
 import { openDatabase } from '../../store/open.ts';
 import { listRollouts } from '../../store/rollouts.ts';
 import { startWriter, type StoreWriter } from '../../store/writer.ts';
@@ -45,4 +46,15 @@ describe('a database that is locked', () => {
     assert.equal(writer.stats().unwritable, null);
     assert.deepEqual(changes, ['busy', null]);
   });
+});
+
+it('a database that is read-only: held like a locked one', (t) => {
+  const dataDir = temporaryDirectory(t);
+  openDatabase(dataDir).close();
+  using db = openDatabase(dataDir, { readonly: true });
+  const held = new HeldCommits(db, 60);
+  const startedAt = performance.now();
+  const [outcome] = held.commit([{ id: 1, name: 'createRollout', argument: { mode: 'train' } }]);
+  assert.equal(outcome?.ok === false && outcome.error.code, 'read_only');
+  assert.ok(performance.now() - startedAt >= 60);
 });
