@@ -9,6 +9,7 @@ import { watchChanges } from '../store/changes.ts';
 import { lookupKey } from '../store/keys.ts';
 import { openDatabase, type Database } from '../store/open.ts';
 import { startWriter, type StoreWriter } from '../store/writer.ts';
+import { followAccelerator } from './accelerator.ts';
 import { createApp } from './app.ts';
 import { Auth, readKeys, refuseOpenBind } from './auth.ts';
 import type { PolicyBackend } from './backends/backend.ts';
@@ -83,6 +84,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   const policies = new PolicySwitch({ backend, db, metrics, log });
   await policies.sync();
   cleanup.use(followPromotions(db, policies, log));
+  if (config.backend.kind === 'vllm' && config.backend.sleepWhileTraining) cleanup.use(followAccelerator({ db, writer, backend, log }));
 
   const gate = new CallGate(settings.maxPending);
   const trajectories = new Trajectories(db, writer);

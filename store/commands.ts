@@ -2,6 +2,7 @@
  * What the writer thread can be asked to do. Each command is called twice: with its argument, before the transaction (this is
  * where answers are compressed), and then with the connection, inside it. Arguments and results are plain data.
  */
+import { setAcceleratorState } from './accelerator.ts';
 import { addEvent, type NewEvent } from './events.ts';
 import { mintKey, revokeKey, type NewKey } from './keys.ts';
 import type { Database } from './open.ts';
@@ -11,6 +12,7 @@ import { createRollout, endRollout, newAttempt, type NewAttempt, type NewRollout
 import { requestRound, type RoundRequest } from './rounds.ts';
 import { encodeCompleteStep, insertCompletions, openSteps, type CompleteStep, type OpenStep } from './step-writes.ts';
 import { markCrashed, supersedeCall } from './steps.ts';
+import type { AcceleratorState } from './transitions.ts';
 
 export const commands = {
   openSteps: (given: readonly OpenStep[]) => (db: Database) => openSteps(db, given),
@@ -30,6 +32,7 @@ export const commands = {
   promote: (given: Promote) => (db: Database) => promote(db, given),
   rollback: (given: Rollback) => (db: Database) => rollback(db, given),
   requestRound: (request: RoundRequest) => (db: Database) => requestRound(db, request),
+  setAcceleratorState: (state: AcceleratorState) => (db: Database) => setAcceleratorState(db, state),
   addEvent: (given: NewEvent) => (db: Database) => addEvent(db, given),
 };
 

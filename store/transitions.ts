@@ -7,6 +7,9 @@ export type RolloutState = (typeof rolloutStates)[number];
 export type RoundState = (typeof roundStates)[number];
 export type PolicyState = (typeof policyStates)[number];
 
+/** `wanted`: the trainer asks for it; `training`: the servers sleep. */
+export type AcceleratorState = 'serving' | 'wanted' | 'training';
+
 type Transitions<State extends string> = Readonly<Record<State, readonly State[]>>;
 
 export const stepTransitions: Transitions<StepState> = {
@@ -43,6 +46,13 @@ export const policyTransitions: Transitions<PolicyState> = {
   candidate: ['promoted', 'rejected'],
   promoted: [],
   rejected: [],
+};
+
+/** A trainer that starts gives back what a dead one had; the proxy refuses by `serving`. */
+export const acceleratorTransitions: Transitions<AcceleratorState> = {
+  serving: ['wanted', 'serving'],
+  wanted: ['training', 'serving', 'wanted'],
+  training: ['serving'],
 };
 
 /** @throws StoreError `illegal_transition`. */

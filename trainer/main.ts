@@ -5,12 +5,14 @@ import type { Config, TrainerConfig } from '../config/schema.ts';
 import { trainedModel } from '../config/trained-model.ts';
 import type { Model } from '../model/model.ts';
 import { openModel } from '../model/open.ts';
+import { setAcceleratorState } from '../store/accelerator.ts';
 import { watchChanges } from '../store/changes.ts';
 import { acquireLock } from '../store/lock.ts';
 import { openDatabase } from '../store/open.ts';
 import { ensureBasePolicy, listPolicies } from '../store/policies.ts';
 import { leaveOutStep } from '../store/round-steps.ts';
 import { claimRound, finishRound, putRoundBack, recoverRunningRounds, type Round, setRoundProgress } from '../store/rounds.ts';
+import { borrowAccelerator } from './accelerator.ts';
 import { algorithmOf } from './algorithms/index.ts';
 import { TrainerError } from './error.ts';
 import { openTrainingPolicy, type TrainingPolicy } from './policy.ts';
@@ -38,15 +40,28 @@ export async function runTrainer(config: Config, signal: AbortSignal, onReady: (
   using lock = await acquireLock(db.dataDir, 'trainer', signal, () => { console.error('trainer: another trainer is at work in this data directory; waiting for its end'); });
   if (lock === null) return;
   recoverRunningRounds(db, mostInterruptions);
+  const borrows = config.backend.kind === 'vllm' && config.backend.sleepWhileTraining;
+  if (borrows) setAcceleratorState(db, 'serving');
   sweepPolicies(db.dataDir, new Set(listPolicies(db).map((policy) => policy.version)));
   const model = await openModel(trained);
   ensureBasePolicy(db, model.fingerprint);
   const policies = keepWarm(model, join(db.dataDir, 'cache'));
   const parts = { db, model: model.fingerprint, sampler: config.backend, trainer: config.trainer, openPolicy: policies.open };
+  /** What a round needs of the machine, and gives back: on a shared accelerator nothing stays in memory from round to round. */
+  const borrow = async (): Promise<AsyncDisposable> => {
+    const borrowed = borrows ? await borrowAccelerator(db, config.trainer.pollMs, signal) : null;
+    return {
+      async [Symbol.asyncDispose]() {
+        if (borrowed === null) return;
+        await policies.close();
+        borrowed[Symbol.dispose]();
+      },
+    };
+  };
   try {
     onReady();
     for await (const _ of watchChanges(db, config.trainer.pollMs, signal)) {
-      for (let round = claimRound(db); round !== undefined; round = signal.aborted ? undefined : claimRound(db)) await perform(parts, round, signal);
+      for (let round = claimRound(db); round !== undefined; round = signal.aborted ? undefined : claimRound(db)) await perform({ ...parts, borrow }, round, signal);
     }
   } finally {
     await policies.close();
@@ -55,9 +70,10 @@ export async function runTrainer(config: Config, signal: AbortSignal, onReady: (
 }
 
 /** Whatever goes wrong in a round ends that round, not the trainer. */
-async function perform(parts: Omit<RoundParts, 'progress'>, round: Round, signal: AbortSignal): Promise<void> {
+async function perform({ borrow, ...parts }: Omit<RoundParts, 'progress'> & { readonly borrow: () => Promise<AsyncDisposable> }, round: Round, signal: AbortSignal): Promise<void> {
   const { db } = parts;
   try {
+    await using _ = await borrow();
     await runRound({ ...parts, progress: trackProgress((at) => { setRoundProgress(db, round.id, at); }, signal) }, round);
   } catch (error) {
     const code = error instanceof TrainerError ? error.code : undefined;

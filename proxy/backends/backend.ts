@@ -79,6 +79,9 @@ export interface PolicyBackend {
   loadPolicy(policy: { version: number; kind: 'adapter' | 'full'; directory: string }): Promise<void>;
   setCurrent(version: number): Promise<void>;
   unloadPolicy(version: number): Promise<void>;
+  /** Where the trainer computes on the same accelerator: ends what runs, frees the accelerator's memory, and holds new calls until `wake`. */
+  rest?(): Promise<void>;
+  wake?(): Promise<void>;
   /** Numbers for /metrics, by name (`rows_running`), where the backend has any. */
   stats?(): Promise<Readonly<Record<string, number>>>;
   health(): Promise<{ readonly ok: boolean; readonly detail: string }>;

@@ -16,10 +16,17 @@ interface Entry<Loaded> {
 
 export class PolicyLeases<Loaded> {
   readonly #entries = new Map<number, Entry<Loaded>>();
+  #onIdle: (() => void) | null = null;
 
   /** All versions that calls may still need, those that wait for their end included. */
   get versions(): ReadonlyMap<number, Loaded> {
     return new Map([...this.#entries].map(([version, { loaded }]) => [version, loaded]));
+  }
+
+  /** Resolves when no call has a lease. */
+  whenIdle(): Promise<void> {
+    if (this.leased === 0) return Promise.resolve();
+    return new Promise((resolve) => { this.#onIdle = resolve; });
   }
 
   get leased(): number {
@@ -56,6 +63,7 @@ export class PolicyLeases<Loaded> {
       if (!held) return;
       held = false;
       entry.leases--;
+      if (this.#onIdle !== null && this.leased === 0) this.#onIdle();
       if (entry.leases > 0 || entry.onEnd === null) return;
       this.#entries.delete(version);
       this.#end(entry, true);

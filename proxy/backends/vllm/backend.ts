@@ -2,6 +2,7 @@
  * vLLM servers: calls go to one of several replicas as the client wrote them, under the current policy's name; policies are LoRA adapters that
  * every replica has before they are current.
  */
+import { once } from 'node:events';
 import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from '../backend.ts';
 import { ApiError, UpstreamError } from '../../errors.ts';
 import { PolicyLeases } from '../leases.ts';
@@ -43,6 +44,8 @@ export class VllmBackend implements PolicyBackend {
   readonly fingerprint?: string;
   readonly #parts: VllmParts;
   #currentVersion = 0;
+  /** While the servers sleep: what calls wait for. */
+  #rest: PromiseWithResolvers<void> | null = null;
 
   constructor(parts: VllmParts) {
     this.#parts = parts;
@@ -63,6 +66,7 @@ export class VllmBackend implements PolicyBackend {
 
   async chat(call: ChatCall, signal: AbortSignal): Promise<BackendReply> {
     this.#requireModel(call.body['model']);
+    await this.#whenAwake(signal);
     const version = call.version ?? this.#currentVersion;
     // What is taken for the length of the call; a stream takes it over.
     using held = new DisposableStack();
@@ -84,6 +88,7 @@ export class VllmBackend implements PolicyBackend {
     const { policies, replicas } = this.#parts;
     if (kind === 'full') throw new ApiError(409, `Policy version ${version} is a whole model, and vLLM takes only adapters while it runs. Serve it as the servers' base model, or train with trainer.method lora.`, { code: 'policies_unsupported' });
     const adapter = await adapterOf(version, directory);
+    await this.#rest?.promise;
     // From here on, a replica that joins loads it as well.
     policies.add(version, adapter);
     try {
@@ -106,9 +111,25 @@ export class VllmBackend implements PolicyBackend {
     if (adapter !== null) await this.#parts.replicas.unload(adapter);
   }
 
+  /** @throws ApiError where a server does not sleep; `wake` then lets calls in again */
+  async rest(): Promise<void> {
+    this.#rest ??= Promise.withResolvers();
+    await this.#parts.policies.whenIdle();
+    await this.#parts.replicas.rest();
+  }
+
+  async wake(): Promise<void> {
+    try {
+      await this.#parts.replicas.wake();
+    } finally {
+      this.#rest?.resolve();
+      this.#rest = null;
+    }
+  }
+
   stats(): Promise<Readonly<Record<string, number>>> {
     const { replicas, policies } = this.#parts;
-    return Promise.resolve({ replicas: replicas.all.length, replicas_ready: replicas.ready.length, requests_running: policies.leased, versions_loaded: policies.versions.size });
+    return Promise.resolve({ replicas: replicas.all.length, replicas_ready: replicas.ready.length, requests_running: policies.leased, versions_loaded: policies.versions.size, resting: Number(this.#rest !== null) });
   }
 
   health(): Promise<{ readonly ok: boolean; readonly detail: string }> {
@@ -118,6 +139,13 @@ export class VllmBackend implements PolicyBackend {
 
   async close(): Promise<void> {
     await this.#parts.replicas.close();
+  }
+
+  async #whenAwake(signal: AbortSignal): Promise<void> {
+    while (this.#rest !== null) {
+      await Promise.race([this.#rest.promise, once(signal, 'abort')]);
+      signal.throwIfAborted();
+    }
   }
 
   get #publicName(): string | null {

@@ -8,6 +8,7 @@ import type { Adapter } from './adapter.ts';
 import type { Choosable } from './choose.ts';
 import { probeReplica, type Abilities } from './probe.ts';
 import { readLoad, readModels, type ModelList } from './protocol.ts';
+import { wakeUp } from './sleep.ts';
 
 /** `joining`: it answers, and gets what it needs before it takes calls. */
 export type ReplicaState = 'down' | 'joining' | 'ready';
@@ -26,6 +27,8 @@ export interface ReplicaOptions {
   readonly apiKey: string | null;
   readonly timeoutMs: number;
   readonly log: Log;
+  /** It sleeps while the trainer computes. */
+  readonly sleeps: boolean;
   /** What every replica must have before it takes calls, at this moment. */
   readonly needed: () => readonly Adapter[];
 }
@@ -128,6 +131,8 @@ export class Replica implements Choosable {
       if (this.#state === 'down') this.#become('joining', 'loading adapters');
       for (const name of this.#loaded) if (!models.adapters.has(name)) this.#loaded.delete(name);
       for (const adapter of this.#missing()) if (models.adapters.has(adapter.name)) this.#loaded.add(adapter.name);
+      // An earlier proxy may have left it asleep; and one that cannot sleep is found out now.
+      if (this.#options.sleeps) await wakeUp(this.upstream);
       this.#detail = 'asking for a first token';
       this.abilities = await probeReplica(this, models.base, signal);
       // More may be needed by the time that one is loaded.

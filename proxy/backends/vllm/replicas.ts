@@ -5,6 +5,7 @@ import { ApiError } from '../../errors.ts';
 import type { Adapter } from './adapter.ts';
 import { choose } from './choose.ts';
 import type { Replica } from './replica.ts';
+import { putToSleep, wakeUp } from './sleep.ts';
 
 /** More rollouts than are ever open. */
 const maxRollouts = 10_000;
@@ -75,6 +76,15 @@ export class Replicas {
 
   async unload(adapter: Adapter): Promise<void> {
     await Promise.all(this.all.map((replica) => replica.unload(adapter)));
+  }
+
+  /** @throws ApiError where one that takes calls cannot sleep */
+  async rest(): Promise<void> {
+    await Promise.all(this.ready.map(({ upstream }) => putToSleep(upstream)));
+  }
+
+  async wake(): Promise<void> {
+    await Promise.all(this.ready.map(({ upstream }) => wakeUp(upstream)));
   }
 
   get description(): string {

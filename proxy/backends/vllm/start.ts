@@ -13,12 +13,12 @@ import { Replicas } from './replicas.ts';
  * @throws ModelError where `model` cannot be opened
  */
 export async function startVllm(config: VllmBackendConfig, log: Log): Promise<VllmBackend> {
-  const { baseUrls, apiKey = null, timeoutMs, healthMs, name = null, model } = config;
+  const { baseUrls, apiKey = null, timeoutMs, healthMs, name = null, model, sleepWhileTraining: sleeps } = config;
   const policies = new PolicyLeases<Adapter | null>();
   // The base model is always there.
   policies.add(0, null);
   const needed = () => [...policies.versions.values()].filter((adapter) => adapter !== null);
-  const replicas = new Replicas(baseUrls.map((baseUrl) => new Replica({ baseUrl, apiKey, timeoutMs, log, needed })), healthMs);
+  const replicas = new Replicas(baseUrls.map((baseUrl) => new Replica({ baseUrl, apiKey, timeoutMs, log, sleeps, needed })), healthMs);
   const fingerprint = model === undefined ? undefined : await fingerprintOf(model);
   await replicas.start();
   return new VllmBackend({ replicas, policies, name, fingerprint });

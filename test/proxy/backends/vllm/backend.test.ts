@@ -65,6 +65,7 @@ const chatFault = (fault: Fault) => ({ path, body }: { path: string; body: Recor
 test('a version is another adapter on the server and the same model for the client', async () => {
   await using setup = await connect();
   const [server] = setup.servers;
+  assert.ok(server);
   assert.deepEqual(madeBy(await setup.chat()), only(0));
   await setup.backend.loadPolicy(setup.publish(1));
   assert.deepEqual(madeBy(await setup.chat()), only(0), 'loaded is not current');
@@ -74,7 +75,7 @@ test('a version is another adapter on the server and the same model for the clie
     assert.deepEqual(madeBy(seen), only(1));
     for (const wire of seen.body === null ? seen.chunks : [seen.body]) assert.equal(wire['model'], 'smollm2');
   }
-  assert.deepEqual(server?.chats.map((asked) => asked.body['model']), ['smollm2', 'smollm2', ...server.adapters.keys(), ...server.adapters.keys()]);
+  assert.deepEqual(server.chats.map((asked) => asked.body['model']), ['smollm2', 'smollm2', ...server.adapters.keys(), ...server.adapters.keys()]);
   assert.deepEqual((await setup.backend.models()).map(({ id }) => id), ['smollm2']);
   assert.deepEqual(madeBy(await setup.chat({}, 'ro_pinned', 0)), only(0));
 });
