@@ -38,8 +38,10 @@ export interface StoreWriter extends AsyncDisposable {
    * `writer_failed`, `closed`. Arrays are copied; the caller may go on using them.
    *
    * `openSteps` need not be awaited: its `completeSteps` comes after it, and fails when it failed.
+   *
+   * `patienceMs`: how long it may wait, if nothing else is written, for others to share its commit with. Default 0.
    */
-  write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>): Promise<CommandResult<Name>>;
+  write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>, patienceMs?: number): Promise<CommandResult<Name>>;
   stats(): WriterStats;
   /** Commits what waits, then ends the thread. */
   close(): Promise<void>;
@@ -117,7 +119,12 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
   });
 
   // One message for all commands of a turn of the event loop: a message costs more than a command.
+  let flushing: NodeJS.Immediate | null = null;
+  let later: NodeJS.Timeout | undefined;
   const flush = (): void => {
+    flushing = null;
+    clearTimeout(later);
+    later = undefined;
     if (outbox.length === 0) return;
     const batch: ToWriter = outbox;
     outbox = [];
@@ -125,7 +132,7 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
   };
 
   const writer: StoreWriter = {
-    write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>): Promise<CommandResult<Name>> {
+    write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>, patienceMs = 0): Promise<CommandResult<Name>> {
       if (ending !== undefined) throw ending;
       const bytes = payloadBytes(argument);
       if (name !== 'completeSteps' && (waiting.size >= maxQueuedCommands || queuedBytes + bytes > maxQueuedBytes)) {
@@ -134,7 +141,8 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
       const id = ++lastId;
       queuedBytes += bytes;
       const committed = new Promise<unknown>((resolve, reject) => { waiting.set(id, { bytes, resolve, reject }); });
-      if (outbox.length === 0) setImmediate(flush);
+      if (patienceMs > 0) later ??= setTimeout(flush, patienceMs);
+      else flushing ??= setImmediate(flush);
       outbox.push({ id, name, argument: withOwnBytes(argument) });
       if (name === 'openSteps') committed.catch(() => undefined); // its completion reports the failure, see `write`
       return committed as Promise<CommandResult<Name>>; // the thread answers a command with that command's result

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { requireRollout, type Principal } from '../auth.ts';
 import { ApiError } from '../errors.ts';
 import { BoundedMap } from './bounded-map.ts';
-import type { Message, TrajectoryInference } from './inference.ts';
+import type { Conversation, TrajectoryInference } from './inference.ts';
 import type { Trajectories, Trajectory } from './trajectories.ts';
 
 export interface Source {
@@ -54,11 +54,11 @@ export class Identity {
   }
 
   /** The trajectory of a call that names no rollout. */
-  place(source: Source, messages: readonly Message[]): Trajectory {
+  place(source: Source, conversation: Conversation): Trajectory {
     const trace = traceId(source.headers);
     const known = trace === null ? null : this.live(this.#traces.get(trace) ?? `ro_${trace}`);
     // An instrumented client that makes a new trace for every call says nothing by it: look at the messages as well.
-    const inferred = known ?? this.live(this.#inference.find(source.principal.keyHash, messages));
+    const inferred = known ?? this.live(this.#inference.find(conversation));
     const trajectory = inferred ?? this.#trajectories.startLive(trace === null ? undefined : `ro_${trace}`);
     if (trace !== null) this.#traces.set(trace, trajectory.rolloutId);
     return trajectory;

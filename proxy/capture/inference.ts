@@ -23,11 +23,10 @@ export class TrajectoryInference {
   /** Hash of (key, messages, answer) → the rollouts that stand there. Twins (same question, same answer) share an entry. */
   readonly #endings = new BoundedMap<string, Ending[]>(maxEndings);
 
-  /** The rollout that these messages continue, or null. */
-  find(keyHash: string | null, messages: readonly Message[]): string | null {
-    const hashes = chain(keyHash, messages);
-    for (let index = hashes.length - 1; index >= 0; index--) {
-      const endings = this.#endings.get(hashes[index] ?? '');
+  /** The rollout that a conversation continues, or null. */
+  find(conversation: Conversation): string | null {
+    for (const standing of conversation.toReversed()) {
+      const endings = this.#endings.get(standing);
       if (endings === undefined) continue;
       // Of twins, one that nobody has gone on from yet; else this is a branch of the newest.
       const ending = endings.find((candidate) => !candidate.continued) ?? endings.at(-1);
@@ -39,19 +38,23 @@ export class TrajectoryInference {
   }
 
   /** Remembers where a call ended: its messages and the answer that the client was given. */
-  remember(keyHash: string | null, messages: readonly Message[], answer: Message, rolloutId: string): void {
-    const key = chain(keyHash, [...messages, answer]).at(-1);
-    if (key === undefined) return;
+  remember(conversation: Conversation, answer: Message, rolloutId: string): void {
+    const key = standingAfter(conversation.at(-1) ?? '', answer);
     const others = (this.#endings.get(key) ?? []).filter((ending) => !ending.continued && ending.rolloutId !== rolloutId);
     this.#endings.set(key, [...others.slice(-15), { rolloutId, continued: false }]);
   }
 }
 
-/** hash[i] covers the key and messages 0…i. */
-function chain(keyHash: string | null, messages: readonly Message[]): string[] {
-  let previous = keyHash ?? '';
-  return messages.map((message) => (previous = hash('sha256', `${previous}\n${canonical(message)}`, 'base64')));
+/** Where a caller's conversation stands after each of its messages: hashes, the first of which are those of all that begin alike. */
+export type Conversation = readonly string[];
+
+export function conversationOf(keyHash: string | null, messages: readonly Message[]): Conversation {
+  let standing = keyHash ?? '';
+  return messages.map((message) => (standing = standingAfter(standing, message)));
 }
+
+/** 128 bits, as characters: there are many to remember. */
+const standingAfter = (before: string, message: Message): string => hash('sha256', `${before}\n${canonical(message)}`, 'buffer').toString('latin1', 0, 16);
 
 /** What of a message survives a client's own bookkeeping: null and '' are one, text parts are joined, arguments are parsed. */
 function canonical(message: Message): string {

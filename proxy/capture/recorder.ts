@@ -6,9 +6,10 @@ import type { StoreWriter } from '../../store/writer.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ChatEnvelope } from './call.ts';
 import { namedAgent, namedRollout, type Identity, type Source } from './identity.ts';
-import type { TrajectoryInference } from './inference.ts';
-import { Recording } from './recording.ts';
+import { conversationOf, type TrajectoryInference } from './inference.ts';
+import { Recording, type RecordingParts } from './recording.ts';
 import { marksOf, type CallPosition, type Retried, type RetryIndex } from './retries.ts';
+import { openingPatienceMs } from './trajectories.ts';
 import { uncaptured } from './uncaptured.ts';
 
 export interface RecorderParts {
@@ -51,15 +52,13 @@ export class Recorder {
   }
 
   async #open(call: IncomingCall): Promise<Recording> {
-    const { writer, identity, inference, retries, metrics } = this.#parts;
+    const { writer, identity, retries, metrics } = this.#parts;
     const { source, envelope } = call;
     const named = namedRollout(source);
     const agent = namedAgent(source);
     const marks = marksOf(source, named, agent, call.requestBody);
     const earlier = retries.take(marks);
-    const trajectory = named === null
-      ? identity.live(earlier?.position.rolloutId ?? null) ?? identity.place(source, envelope.messages)
-      : identity.running(named);
+    const { trajectory, onAnswer } = named === null ? this.#infer(call, earlier) : { trajectory: identity.running(named), onAnswer: null };
     const retried = earlier?.position.attemptId === trajectory.attemptId ? earlier : null;
     const position: CallPosition = {
       callId: newId('ca'), rolloutId: trajectory.rolloutId, attemptId: trajectory.attemptId, sequence: retried?.position.sequence ?? trajectory.nextSequence++,
@@ -73,7 +72,7 @@ export class Recorder {
     const opened = writer.write('openSteps', stepIds.map((id, choice) => ({
       id, ...position, choice, agent, parentStepId: null, dialect: 'chat', model: envelope.model, responseId,
       request: choice === 0 ? call.requestBody : null, sampling: envelope.sampling, createdAt,
-    })));
+    })), openingPatienceMs);
     // While nothing can be written, no policy is asked for an answer that would be withheld.
     if (writer.stats().unwritable !== null) await opened;
     return new Recording({
@@ -81,10 +80,16 @@ export class Recorder {
       headers: { 'x-request-id': position.callId, 'x-fulgurite-rollout': position.rolloutId, 'x-fulgurite-step': stepIds[0] ?? '' },
       commit: (rows) => this.#commit(rows),
       onFailed: () => retries.failed(marks, position),
-      onAnswer: named !== null ? null : (answer) => {
-        inference.remember(source.principal.keyHash, envelope.messages, answer, trajectory.rolloutId);
-      },
+      onAnswer,
     });
+  }
+
+  /** The trajectory of a call that names none; its answer will tell where the next one belongs. */
+  #infer({ source, envelope }: IncomingCall, earlier: Retried | null): Pick<RecordingParts, 'trajectory' | 'onAnswer'> {
+    const { identity, inference } = this.#parts;
+    const conversation = conversationOf(source.principal.keyHash, envelope.messages);
+    const trajectory = identity.live(earlier?.position.rolloutId ?? null) ?? identity.place(source, conversation);
+    return { trajectory, onAnswer: (answer) => { inference.remember(conversation, answer, trajectory.rolloutId); } };
   }
 
   async #commit(rows: readonly CompleteStep[]): Promise<boolean> {
