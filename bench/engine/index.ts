@@ -8,8 +8,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median, type Benchmark } from '../benchmark.ts';
+import { startOurs, type Server } from '../server.ts';
+import { startLlamaCpp } from './llama-cpp.ts';
 import { measure, quantile, type Measured } from './load.ts';
-import { startLlamaCpp, startOurs, type Server } from './servers.ts';
 
 const cache = join(import.meta.dirname, '..', '..', '.cache');
 const smollm2 = join(cache, 'smollm2', 'SmolLM2-135M-Instruct.Q4_1.gguf');
@@ -91,7 +92,7 @@ async function modelOf({ url }: Server): Promise<string> {
 }
 
 /** One that somebody else started, and ends. */
-const running = (url: string): Promise<Server> => Promise.resolve({ url, memoryMb: () => Promise.resolve(0), [Symbol.asyncDispose]: () => Promise.resolve() });
+const running = (url: string): Promise<Server> => Promise.resolve({ url, readyMs: 0, memoryMb: () => Promise.resolve(0), cpuSeconds: () => Promise.resolve(0), [Symbol.asyncDispose]: () => Promise.resolve() });
 
 /** The same weights as a GGUF file of another type, made once. */
 function quantized(program: string, model: string, type: string, work: string): string {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { listCandidateSteps } from '../../store/candidates.ts';
 import { exportSteps } from '../../store/export.ts';
 import { openDatabase, type Database } from '../../store/open.ts';
