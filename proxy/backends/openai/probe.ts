@@ -54,9 +54,10 @@ export function logprobsMode(atOne: unknown, atProbe: unknown): LogprobsMode {
 /** Batches round differently, and a temperature or a cut that anybody would set changes more than this. */
 const mostRounding = 0.1;
 
-/** Whether two answers' first tokens come from one distribution, as far as their likeliest alternatives tell. */
+/** Whether two answers' first tokens come from one distribution, as far as their likeliest alternatives tell; those without any tell nothing. */
 export function sameDistribution(a: unknown, b: unknown): boolean {
   const one = alternatives(a), other = alternatives(b);
+  if (one.size === 0 || other.size === 0) return true;
   const common = [...one.keys()].filter((token) => other.has(token));
   return common.length > 0 && common.every((token) => Math.abs((one.get(token) ?? 0) - (other.get(token) ?? 0)) < mostRounding);
 }
