@@ -31,7 +31,7 @@ export async function chat(parts: ChatParts, c: AppContext): Promise<Response> {
   const named = namedRollout(source);
   // Refused before the body is read.
   const pinnedVersion = named === null ? null : parts.identity.running(named).pinnedVersion;
-  const requestBody = await readBody(c.env.incoming, parts.maxBodyBytes);
+  const requestBody = await readBody(c.env.incoming, parts.maxBodyBytes, call.signal);
   const envelope = parseEnvelope(parseJson(requestBody));
   if (named !== null && pinnedVersion !== null) await parts.policies.pin(pinnedVersion, named);
   const recording = await parts.recorder.begin({ source, envelope, requestBody, startedAt: call.startedAt });

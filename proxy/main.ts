@@ -98,6 +98,11 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
     ready: () => (storeFailure === null ? backend.health() : Promise.resolve({ ok: false, detail: storeFailure })),
   });
   const server = createAdaptorServer({ fetch: app.fetch, createServer, hostname: settings.host }) as Server; // as `createServer` makes it
+  // A body that is too large is not asked for.
+  server.on('checkContinue', (incoming, outgoing) => {
+    if (!(Number(incoming.headers['content-length']) > settings.maxBodyBytes)) outgoing.writeContinue();
+    server.emit('request', incoming, outgoing);
+  });
   const url = await listen(server, settings.host, settings.port);
   log.info(`listening on ${url}`);
 
