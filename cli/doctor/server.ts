@@ -35,7 +35,7 @@ export async function* examineBackend(name: string, start: () => Promise<PolicyB
   });
   for (const backend of started) {
     try {
-      for await (const { name: ability, can, detail } of probeAbilities(backend)) yield { name: ability, ok: true, detail: can ? detail : `no: ${detail}` };
+      for await (const { name: ability, short, detail } of probeAbilities(backend)) yield { name: ability, ok: true, detail: short === 'no' ? `no: ${detail}` : detail };
       if (more !== undefined) yield* more(backend);
     } finally {
       await backend.close();

@@ -5,7 +5,8 @@ import type { CaptureDelta, ChatCall, PolicyBackend } from './backend.ts';
 /** One line of the matrix. */
 export interface Ability {
   readonly name: string;
-  readonly can: boolean;
+  /** For a cell of a table: `yes`, `no`, or why steps that use it are not trained on. */
+  readonly short: string;
   /** How, or why not. */
   readonly detail: string;
 }
@@ -21,6 +22,12 @@ const messages = [{ role: 'user', content: 'Say something about the sea.' }];
 const schema = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'], additionalProperties: false };
 const tools = [{ type: 'function', function: { name: 'look', description: 'Looks', parameters: schema } }];
 
+/** A finding that is neither a plain yes nor an error. */
+interface Found {
+  readonly short: string;
+  readonly detail: string;
+}
+
 /** The abilities in the order in which they are printed; each is tried whatever became of the others. */
 export async function* probeAbilities(backend: PolicyBackend): AsyncGenerator<Ability> {
   const [model] = await backend.models();
@@ -35,57 +42,53 @@ export async function* probeAbilities(backend: PolicyBackend): AsyncGenerator<Ab
     ['schemas', async () => valid(await ask({ temperature: 1, max_tokens: 64, response_format: { type: 'json_schema', json_schema: { name: 'look', strict: true, schema } } }))],
     ['abort', () => aborted(backend, model?.id ?? '')],
   ];
-  for (const [name, probe] of rows) yield await probe().then((detail) => ({ name, can: true, detail }), (error: unknown) => ({ name, can: false, detail: error instanceof Error ? error.message : String(error) }));
+  for (const [name, probe] of rows) yield { name, ...await probe().catch((error: unknown): Found => ({ short: 'no', detail: error instanceof Error ? error.message : String(error) })) };
   const { policies, maxContext } = backend.capabilities();
-  yield { name: 'policies', can: policies, detail: policies ? 'new versions are taken while it runs' : 'one policy: new versions are not served' };
-  yield { name: 'context', can: maxContext !== null, detail: maxContext === null ? 'not said' : `${maxContext} tokens` };
+  yield { name: 'policies', short: policies ? 'yes' : 'no', detail: policies ? 'new versions are taken while it runs' : 'one policy: new versions are not served' };
+  yield { name: 'context', short: maxContext === null ? 'not said' : String(maxContext), detail: maxContext === null ? 'not said' : `${maxContext} tokens` };
 }
 
-class CannotError extends Error {}
+const yes = (detail: string): Found => ({ short: 'yes', detail });
+const no = (detail: string): Found => ({ short: 'no', detail });
 
-/** @throws CannotError with the reason for which training would leave it out */
-function exact({ capture }: Heard, detail = 'token ids of prompt and completion, a log-prob for each'): string {
-  const choices = Map.groupBy(capture, ({ choice }) => choice);
-  for (const deltas of choices.values()) {
+/** Why a choice would be left out of training, or null. */
+function reasonOf(capture: readonly CaptureDelta[]): string | null {
+  for (const deltas of Map.groupBy(capture, ({ choice }) => choice).values()) {
     const reason = deltas.find(({ quarantine }) => quarantine !== undefined)?.quarantine;
-    if (reason !== undefined) throw new CannotError(`recorded as "${reason}"`);
+    if (reason !== undefined) return reason;
     const ids = deltas.flatMap(({ tokenIds }) => tokenIds ?? []), logprobs = deltas.flatMap((delta) => delta.logprobs ?? []);
-    const isWhole = deltas.some(({ promptTokenIds }) => promptTokenIds !== undefined) && ids.length > 0 && ids.length === logprobs.length;
-    if (!isWhole) throw new CannotError('recorded as "inexact"');
+    if (!deltas.some(({ promptTokenIds }) => promptTokenIds !== undefined) || ids.length === 0 || ids.length !== logprobs.length) return 'inexact';
   }
-  return detail;
+  return null;
 }
 
-function called({ calls, capture }: Heard): string {
-  if (calls === 0) throw new CannotError('asked for a call, it gave text');
-  return held('calls are read', capture);
+function exact({ capture }: Heard, detail = 'token ids of prompt and completion, a log-prob for each'): Found {
+  const reason = reasonOf(capture);
+  return reason === null ? yes(detail) : { short: reason, detail: `served, and recorded as "${reason}"` };
 }
 
-function valid({ text, capture }: Heard): string {
+function called({ calls, capture }: Heard): Found {
+  return calls === 0 ? no('asked for a call, it gave text') : exact({ text: '', calls, capture }, 'calls are read; log-probs are of what was sampled from');
+}
+
+function valid({ text, capture }: Heard): Found {
   const said: unknown = JSON.parse(text);
-  if (typeof said !== 'object' || said === null || !('ok' in said) || typeof said.ok !== 'boolean') throw new CannotError(`the answer is not of the schema: ${text}`);
-  return held('answers are of the schema', capture);
-}
-
-/** Whether the log-probs of an answer that was held to a form are those of the distribution under it. */
-function held(what: string, capture: readonly CaptureDelta[]): string {
-  const reason = capture.find(({ quarantine }) => quarantine !== undefined)?.quarantine;
-  return reason === undefined ? `${what}; log-probs are of what was sampled from` : `${what}; recorded as "${reason}"`;
+  const isValid = typeof said === 'object' && said !== null && 'ok' in said && typeof said.ok === 'boolean';
+  return isValid ? exact({ text, calls: 0, capture }, 'answers are of the schema; log-probs are of what was sampled from') : no(`the answer is not of the schema: ${text}`);
 }
 
 /** Ends a stream at its first frame and sees that nothing holds it up. */
-async function aborted(backend: PolicyBackend, model: string): Promise<string> {
+async function aborted(backend: PolicyBackend, model: string): Promise<Found> {
   const controller = new AbortController();
   const reply = await backend.chat(callOf({ model, messages, max_tokens: 64, temperature: 1, stream: true }, true), controller.signal);
-  if (reply.kind !== 'stream') throw new CannotError('a stream was asked for, it gave one body');
+  if (reply.kind !== 'stream') return no('a stream was asked for, it gave one body');
   const frames = reply.frames[Symbol.asyncIterator]();
   await frames.next();
   const abortedAt = performance.now();
   controller.abort();
   const drained = (async () => { while (!(await frames.next()).done); })().catch(() => undefined);
   const isInTime = await Promise.race([drained.then(() => true), sleep(1000, false, { ref: false })]);
-  if (!isInTime) throw new CannotError('the stream goes on a second after its abort');
-  return `a stream ends ${Math.ceil(performance.now() - abortedAt)} ms after its abort`;
+  return isInTime ? yes(`a stream ends ${Math.ceil(performance.now() - abortedAt)} ms after its abort`) : no('the stream goes on a second after its abort');
 }
 
 const callOf = (body: Readonly<Record<string, unknown>>, stream: boolean): ChatCall => ({ body, stream, headers: {}, version: null, rollout: 'probe', responseId: 'chatcmpl-probe' });

@@ -17,8 +17,8 @@ import { startVllm } from './vllm/start.ts';
 export async function createBackend(config: Config['backend'], needs: EngineNeeds, log: Log): Promise<PolicyBackend> {
   if (config.kind === 'embedded') return startEmbedded(config, needs, log);
   if (config.kind === 'vllm') return startVllm(config, log);
-  if (config.kind === 'llamacpp') return connectTokenServer(config, async (server, tokenizer, signal) => new LlamaCppEngine(server, await readLlamaCppFacts(server, tokenizer, signal), tokenizer));
-  if (config.kind === 'sglang') return connectTokenServer(config, async (server, tokenizer, signal) => new SglangEngine(server, await readSglangFacts(server, tokenizer, signal)));
+  if (config.kind === 'llamacpp') return connectTokenServer(config, async (server, model, signal) => new LlamaCppEngine(server, await readLlamaCppFacts(server, model, signal), model.tokenizer));
+  if (config.kind === 'sglang') return connectTokenServer(config, async (server, model, signal) => new SglangEngine(server, await readSglangFacts(server, model, signal)));
   const backend = new OpenAIBackend(config);
   await backend.probe();
   return backend;

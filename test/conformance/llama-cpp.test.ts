@@ -15,4 +15,4 @@ conformance('llama.cpp (stand-in)', async () => {
   const model = writeChainModel(join(home, 'chain'), wholeCharacters);
   const server = await startLlamaCppStandIn(model, join(home, 'cache'), 512);
   return openSubject({ backend: { kind: 'llamacpp', baseUrl: server.url, model, toolFormat: 'none' }, running: server.running, server });
-}, false);
+}, { holdsForms: false });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { configSchema } from '../../config/schema.ts';
-import type { Capabilities } from '../../proxy/backends/backend.ts';
+import type { Capabilities, PolicyBackend } from '../../proxy/backends/backend.ts';
 import { createLog } from '../../proxy/log.ts';
 import { startProxy } from '../../proxy/main.ts';
 import { openDatabase } from '../../store/open.ts';
@@ -14,6 +14,7 @@ export interface Subject extends AsyncDisposable {
   readonly url: string;
   readonly client: OpenAI;
   readonly model: string;
+  readonly backend: PolicyBackend;
   readonly capabilities: Capabilities;
   /** Steps that ended since the last call, oldest first. */
   newSteps(): Step[];
@@ -40,6 +41,7 @@ export async function openSubject({ backend, running, server }: SubjectOptions):
     url: proxy.url,
     client: new OpenAI({ baseURL: `${proxy.url}/v1`, apiKey: 'none', maxRetries: 0, timeout: 120_000 }),
     model: model?.id ?? '',
+    backend: proxy.backend,
     capabilities: proxy.backend.capabilities(),
     newSteps() {
       const fresh = listSteps(db, { order: 'oldest', limit: 10_000 }).items.filter(({ id, state }) => state !== 'open' && !seen.has(id));

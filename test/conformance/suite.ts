@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { APIUserAbortError, BadRequestError, NotFoundError } from 'openai';
 import type { ChatCompletionCreateParams } from 'openai/resources/chat/completions';
+import { probeAbilities, type Ability } from '../../proxy/backends/abilities.ts';
 import type { Step } from '../../store/steps.ts';
+import { runPythonClient, skipWithoutPython } from './python-client.ts';
 import type { Subject } from './subject.ts';
 
 const messages = [{ role: 'user' as const, content: 'Name three colors.' }];
@@ -64,8 +66,14 @@ function assertClean({ raw }: Seen): void {
   assert.doesNotMatch(raw, /"logprob":/);
 }
 
-/** @param holdsForms false: a stand-in that answers freely, whatever form is asked for */
-export function conformance(name: string, open: () => Promise<Subject>, holdsForms = true): void {
+export interface SuiteOptions {
+  /** False: a stand-in that answers freely, whatever form is asked for. */
+  readonly holdsForms?: boolean;
+  /** Is told what the backend can do, in the end. */
+  readonly onAbilities?: (abilities: readonly Ability[]) => void;
+}
+
+export function conformance(name: string, open: () => Promise<Subject>, { holdsForms = true, onAbilities }: SuiteOptions = {}): void {
   describe(name, () => {
     let subject: Subject;
     before(async () => { subject = await open(); });
@@ -203,6 +211,25 @@ export function conformance(name: string, open: () => Promise<Subject>, holdsFor
       for (const step of steps) assertExact(step);
       const counts = (of: number[]) => of.sort((a, b) => a - b);
       assert.deepEqual(counts(steps.map(({ completionIds }) => completionIds?.length ?? 0)), counts(all.map(({ usage }) => usage?.completion_tokens ?? NaN)));
+    });
+
+    test('what it is asked to show that it can do, it can', async () => {
+      const abilities = await Array.fromAsync(probeAbilities(subject.backend));
+      onAbilities?.(abilities);
+      for (const name of ['ids', 'streams', 'choices', 'abort']) {
+        const ability = abilities.find((candidate) => candidate.name === name);
+        assert.equal(ability?.short, 'yes', `${name}: ${ability?.detail}`);
+      }
+    });
+
+    test('the official Python client: streams, tools, errors, an abort, many at once', { skip: skipWithoutPython }, async () => {
+      await runPythonClient(subject);
+      let steps: Step[] = [];
+      await until(async () => {
+        steps = [...steps, ...stepsOf()];
+        return steps.some(({ state }) => state === 'client_aborted') && await subject.running() === 0;
+      });
+      for (const step of steps.filter(({ state }) => state === 'complete')) assertExact(step, null, [null, 'raw_logprobs']);
     });
   });
 }

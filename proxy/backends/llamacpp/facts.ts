@@ -1,5 +1,5 @@
 /** What a llama.cpp server says of itself, asked for once at the start. */
-import type { Tokenizer } from '../../../model/tokenizer.ts';
+import type { Model } from '../../../model/model.ts';
 import { isRecord, records, type JsonObject } from '../openai/json.ts';
 import type { TokenServer } from '../tokens/server.ts';
 import { requireSameTokens, sampleText, unsuitable } from '../tokens/suitable.ts';
@@ -11,7 +11,7 @@ export interface ServerFacts {
 }
 
 /** @throws ApiError in one sentence that says what to do */
-export async function readFacts(server: TokenServer, tokenizer: Tokenizer, signal: AbortSignal): Promise<ServerFacts> {
+export async function readFacts(server: TokenServer, { tokenizer }: Pick<Model, 'tokenizer'>, signal: AbortSignal): Promise<ServerFacts> {
   const [props, adapters, tokenized] = await Promise.all([
     server.get('/props', signal), server.get('/lora-adapters', signal), server.post('/tokenize', { content: sampleText, add_special: false, parse_special: true }, signal),
   ]);

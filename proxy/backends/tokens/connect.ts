@@ -1,8 +1,7 @@
 /** Connects to a server that takes and gives token ids; the model's text is read here. */
-import type { Tokenizer } from '../../../model/tokenizer.ts';
 import type { TokenBackend } from './backend.ts';
 import type { TokenEngine } from './engine.ts';
-import { openTokenBackend, type TextSettings } from './open.ts';
+import { openTokenBackend, type OpenedText, type TextSettings } from './open.ts';
 import { TokenServer } from './server.ts';
 
 export interface TokenServerSettings extends TextSettings {
@@ -15,11 +14,11 @@ export interface TokenServerSettings extends TextSettings {
 const startTimeoutMs = 120_000;
 
 /** @throws ModelError or ChatTemplateError where `model` cannot be read, ApiError where the server does not answer or serves another model */
-export function connectTokenServer(settings: TokenServerSettings, open: (server: TokenServer, tokenizer: Tokenizer, signal: AbortSignal) => Promise<TokenEngine>): Promise<TokenBackend> {
-  return openTokenBackend(settings, async ({ model: { tokenizer } }) => {
+export function connectTokenServer(settings: TokenServerSettings, open: (server: TokenServer, model: OpenedText['model'], signal: AbortSignal) => Promise<TokenEngine>): Promise<TokenBackend> {
+  return openTokenBackend(settings, async ({ model }) => {
     const server = new TokenServer({ baseUrl: settings.baseUrl, apiKey: settings.apiKey ?? null, timeoutMs: settings.timeoutMs });
     try {
-      return await open(server, tokenizer, AbortSignal.timeout(startTimeoutMs));
+      return await open(server, model, AbortSignal.timeout(startTimeoutMs));
     } catch (error) {
       await server.close();
       throw error;
