@@ -25,7 +25,7 @@ export interface AgreementOptions {
   readonly trainer: TrainerConfig;
   readonly cacheDir: string;
   readonly samples: number;
-  sample(index: number, signal: AbortSignal): Promise<Sample>;
+  readonly sample: (index: number, signal: AbortSignal) => Promise<Sample>;
 }
 
 const questions = [

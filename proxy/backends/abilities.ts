@@ -32,7 +32,7 @@ interface Found {
 export async function* probeAbilities(backend: PolicyBackend): AsyncGenerator<Ability> {
   const [model] = await backend.models();
   const ask = (body: object, stream = false): Promise<Heard> => hear(backend, { model: model?.id ?? '', messages, max_tokens: 8, ...body }, stream);
-  const rows: readonly (readonly [name: string, probe: () => Promise<string>])[] = [
+  const rows: readonly (readonly [name: string, probe: () => Promise<Found>])[] = [
     ['ids', async () => exact(await ask({ temperature: 1 }))],
     ['streams', async () => exact(await ask({ temperature: 1 }, true))],
     ['temperature', async () => exact(await ask({ temperature: 0.5 }), 'log-probs of what is sampled from, at any temperature')],

@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 
 const directory = new URL('../../../fixtures/golden/tokenizers/qwen/', import.meta.url);
 const json = (file: string): unknown => JSON.parse(readFileSync(new URL(file, directory), 'utf8'));
-const tokenizer = createTokenizer(json('tokenizer.json'), json('tokenizer_config.json') as Record<string, unknown>, 'qwen');
+const tokenizer = createTokenizer(json('tokenizer.json'), json('tokenizer_config.json'), 'qwen');
 const hidden = new HiddenTokenFinder(tokenizer);
 const reading: Reading = { probabilities: 'raw', topLogprobs: 1, promptTokens: 5, stopTokenIds: [], version: 3 };
 
