@@ -12,6 +12,7 @@ export const serverSchema = z.strictObject({
   maxPending: positive.default(1024).describe('Calls that may be open at once; more get 503 with retry-after.'),
   firstTokenTimeoutMs: positive.default(600_000).describe('Longest wait for the first token of a stream, in milliseconds; then the call is ended with an error.'),
   interTokenTimeoutMs: positive.default(120_000).describe('Longest wait for the next token of a stream, in milliseconds; then the call is ended with an error.'),
+  shutdownTimeoutMs: z.number().int().min(0).default(10_000).describe('How long a server that is told to end waits for the calls that are open, in milliseconds; then they are ended with an error.'),
   keys: z.array(z.strictObject({
     key: z.string().min(8).describe('The secret, or "env:NAME" to read it from the environment.'),
     scope: z.enum(['agent', 'admin', 'metrics']).describe('What the key opens.'),

@@ -28,7 +28,7 @@ export interface Proxy extends AsyncDisposable {
   /** `http://127.0.0.1:8700` */
   readonly url: string;
   readonly backend: PolicyBackend;
-  /** Lets no one in any more, waits for the open calls up to `deadlineMs` (default 10 s), commits, and frees everything. */
+  /** Lets no one in any more, waits for the open calls up to `deadlineMs` (default: server.shutdownTimeoutMs), commits, and frees everything. */
   close(deadlineMs?: number): Promise<void>;
 }
 
@@ -123,7 +123,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   return {
     url,
     backend,
-    close: (deadlineMs = 10_000) => (closing ??= close(deadlineMs)),
+    close: (deadlineMs = settings.shutdownTimeoutMs) => (closing ??= close(deadlineMs)),
     [Symbol.asyncDispose]: () => (closing ??= close(0)),
   };
 }

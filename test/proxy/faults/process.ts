@@ -1,5 +1,4 @@
 /** A proxy in a process of its own. */
-import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -14,12 +13,26 @@ export interface ServerProcess extends AsyncDisposable {
 }
 
 export const serverScript = fileURLToPath(new URL('server.ts', import.meta.url));
+const cli = fileURLToPath(new URL('../../../cli/main.ts', import.meta.url));
 
-export async function startProcess(config: object): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [serverScript, JSON.stringify(config)], { stdio: ['ignore', 'pipe', 'inherit'] });
+/** A proxy over the fake backend. */
+export const startProcess = (config: object): Promise<ServerProcess> => start([serverScript, JSON.stringify(config)], /^(http.*)$/);
+
+/** `fulgurite serve`. @param settings as `--set` takes them */
+export const startServe = (settings: readonly string[]): Promise<ServerProcess> =>
+  start([cli, 'serve', ...settings.flatMap((setting) => ['--set', setting])], /OPENAI_BASE_URL=(.*)\/v1/);
+
+/** @param listening the line by which it says its URL */
+async function start(args: readonly string[], listening: RegExp): Promise<ServerProcess> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   const exited = once(child, 'exit').then(([code, signal]: (number | string | null)[]) => signal ?? code ?? -1); // Node gives one of them
-  const lines = createInterface({ input: child.stdout });
-  const [url] = await Promise.race([once(lines, 'line'), exited.then((how) => assert.fail(`the server ended before it listened: ${how}`))]) as [string]; // it prints one line
+  const url = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const match = listening.exec(line);
+      if (match?.[1] !== undefined) resolve(match[1]);
+    });
+    void exited.then((how) => { reject(new Error(`the server ended before it listened: ${how}`)); });
+  });
   return {
     url, child, exited,
     chat: (content, more = {}, headers = {}) => fetch(`${url}/v1/chat/completions`, {
