@@ -81,8 +81,8 @@ const wrong: readonly [name: string, tree: unknown, says: RegExp][] = [
   ['credit that the algorithm cannot give', { ...embedded, trainer: { credit: { name: 'turn-values' } } }, /trainer\.credit\.name: turn-values needs a value head: only algorithm ppo has one\./],
   ['8 bits where training would take them for exact', { backend: { ...embedded.backend, weights: 'int8' } }, /backend\.weights: int8 samples from a policy that is a little off .* set trainer\.correction\.importance/],
   ['a bound that is missing', { ...embedded, trainer: { correction: { rejection: { max: 2 } } } }, /trainer\.correction\.rejection\.min: is needed with statistic k1\./],
-  ['an unknown kind', { backend: { kind: 'embeded' } }, /backend\.kind is "embeded", but must be one of "embedded", "openai"\./],
-  ['no backend', {}, /backend is missing: it must be a mapping with kind: embedded or openai\./],
+  ['an unknown kind', { backend: { kind: 'embeded' } }, /backend\.kind is "embeded", but must be one of "embedded", "openai", "vllm", "llamacpp", "sglang"\./],
+  ['no backend', {}, /backend is missing: it must be a mapping with kind: embedded or openai or vllm or llamacpp or sglang\./],
   ['a missing key', { backend: { kind: 'openai' } }, /backend\.baseUrl is missing: it must be a URL\./],
   ['a short secret', { ...embedded, server: { keys: [{ key: 'short', scope: 'agent' }] } }, /server\.keys\.0\.key is .* at least 8 characters/],
 ];
