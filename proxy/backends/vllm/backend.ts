@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from '../backend.ts';
 import { ApiError, UpstreamError } from '../../errors.ts';
-import { PolicyLeases } from '../leases.ts';
+import type { PolicyLeases } from '../leases.ts';
 import { answer } from '../openai/answering.ts';
 import { ask, type Asked } from '../openai/asking.ts';
 import { Recording } from '../openai/recording.ts';

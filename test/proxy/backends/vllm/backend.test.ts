@@ -106,7 +106,7 @@ test('a stream ends on its version, and the version is unloaded after it', async
   await setup.backend.loadPolicy(setup.publish(2));
   await setup.backend.setCurrent(2);
   let isUnloaded = false;
-  const unloading = setup.backend.unloadPolicy(1).then(() => { isUnloaded = true; });
+  const unloading = setup.backend.unloadPolicy(1).finally(() => { isUnloaded = true; });
   assert.deepEqual(madeBy(await setup.chat()), only(2));
   assert.equal(isUnloaded, false);
   assert.equal(server.adapters.size, 2);
@@ -157,7 +157,7 @@ test('a version is loaded when every replica that takes calls has it, and a repl
   const slow = gate();
   second.held = slow.held;
   let isLoaded = false;
-  const loading = setup.backend.loadPolicy(setup.publish(1)).then(() => { isLoaded = true; });
+  const loading = setup.backend.loadPolicy(setup.publish(1)).finally(() => { isLoaded = true; });
   await until(() => first.adapters.size === 1);
   assert.equal(isLoaded, false, 'one replica has it, the other not yet');
   slow.open();
@@ -190,12 +190,12 @@ test('a server that was restarted between two checks fails no call', async () =>
 test('calls of one rollout stay on one replica, others go where fewest are open', async () => {
   await using setup = await connect(3);
   for (let turn = 0; turn < 4; turn++) await setup.chat({}, 'ro_one');
-  assert.deepEqual(setup.servers.map(({ chats }) => chats.length).sort(), [0, 0, 4]);
+  assert.deepEqual(setup.servers.map(({ chats }) => chats.length).sort((a, b) => a - b), [0, 0, 4]);
   const open = gate();
   for (const server of setup.servers) server.held = open.held;
   const calls = Array.from({ length: 12 }, (_, call) => setup.chat({}, `ro_${call}`));
   await until(() => setup.servers.reduce((sum, { chats }) => sum + chats.length, 0) === 16);
-  assert.deepEqual(setup.servers.map(({ open: running }) => running).sort(), [4, 4, 4]);
+  assert.deepEqual(setup.servers.map(({ open: running }) => running), [4, 4, 4]);
   open.open();
   await Promise.all(calls);
   assert.equal((await setup.backend.stats())['requests_running'], 0);
