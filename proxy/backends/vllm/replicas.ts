@@ -9,8 +9,8 @@ import { putToSleep, wakeUp } from './sleep.ts';
 
 /** More rollouts than are ever open. */
 const maxRollouts = 10_000;
-/** How long the start waits for servers that do not answer. */
-const startMs = 1000;
+/** How long the start waits for servers that are slow to answer; those that are not there are known at once. */
+const startMs = 5000;
 const retryAfterSeconds = 1;
 
 export class Replicas {
@@ -31,7 +31,7 @@ export class Replicas {
     return this.all.filter(({ isReady }) => isReady);
   }
 
-  /** Looks after every replica from now on. Resolves when each was found well or not, or after a second. */
+  /** Looks after every replica from now on. Resolves when each was found well or not, or after five seconds. */
   async start(): Promise<void> {
     const first = Promise.all(this.all.map((replica) => replica.check(this.#end.signal)));
     this.#watching = this.all.map((replica) => this.#watch(replica, first));

@@ -112,3 +112,24 @@ test('an adapter that a server refuses is not promoted, and calls go on', async 
   assert.equal(answer.status, 200);
   rmSync(home, { recursive: true });
 });
+
+test('a call that a replica fails before its first byte is answered by another one, and is one step', async () => {
+  const home = tempDir();
+  await using first = await FakeVllm.start();
+  await using second = await FakeVllm.start();
+  const config = configSchema.parse({ dataDir: join(home, 'data'), server: { port: 0 }, backend: { kind: 'vllm', baseUrls: [first.baseUrl, second.baseUrl], healthMs: 20 } });
+  await using proxy = await startProxy(config, { env: {}, log: createLog('silent') });
+  await until(async () => (await proxy.backend.stats?.())?.['replicas_ready'] === 2);
+  for (const server of [first, second]) {
+    // Whichever it comes to first: the other one finds that it was asked before.
+    server.fault = ({ path, body }) => (path === '/v1/chat/completions' && body['max_tokens'] !== 1 && first.chats.length + second.chats.length === 0 ? { kind: 'reset' } : null);
+  }
+  const answer = await fetch(`${proxy.url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'smollm2', messages: [{ role: 'user', content: 'x' }], stream: true }) });
+  assert.match(await answer.text(), /"finish_reason":"stop"[\s\S]*data: \[DONE\]\n\n$/);
+  assert.deepEqual([first.chats.length, second.chats.length], [1, 1]);
+  using db = openDatabase(config.dataDir, { readonly: true });
+  const steps = listSteps(db).items;
+  assert.deepEqual(steps.map(({ state }) => state), ['complete']);
+  assert.deepEqual([...getStep(db, steps[0]?.id ?? '')?.completionIds ?? []], tokensOf(0));
+  rmSync(home, { recursive: true });
+});
