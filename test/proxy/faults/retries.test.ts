@@ -1,0 +1,70 @@
+/** A client that tries again: one place in the trajectory, one step to train on, whatever became of the first try. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import OpenAI from 'openai';
+import { startHarness, until, type Harness } from '../harness.ts';
+import { behind } from './behind.ts';
+import { wholeBody } from './chunks.ts';
+
+test('the official client\'s retries of a failing server are one step of the trajectory', async () => {
+  await using b = await behind((call) => {
+    if (b.upstream.calls.length < 3) call.json(503, { error: { message: 'busy' } });
+    else call.json(200, wholeBody('ok'));
+  });
+  const client = new OpenAI({ baseURL: `${b.proxy.url}/v1`, apiKey: 'none', maxRetries: 2 });
+  const answer = await client.chat.completions.create({ model: 'm', messages: [{ role: 'user', content: 'x' }] });
+  assert.equal(answer.choices[0]?.message.content, 'ok');
+  assert.equal(b.upstream.calls.length, 3);
+  const steps = b.steps();
+  assert.deepEqual(steps.map((step) => [step.state, step.sequence]), [['upstream_error', 0], ['upstream_error', 0], ['complete', 0]]);
+  assert.equal(new Set(steps.map((step) => step.rolloutId)).size, 1);
+});
+
+describe('a call that its client says is tried again', () => {
+  let h: Harness;
+  let path = '';
+  before(async () => { h = await startHarness(); });
+  after(() => h[Symbol.asyncDispose]());
+  const start = async () => {
+    path = `${(await (await h.post('/admin/rollouts', {})).json() as { base_url: string }).base_url}/chat/completions`;
+    return () => h.steps().filter((step) => path.includes(step.rolloutId)).map((step) => [step.state, step.sequence, step.quarantineReason]);
+  };
+
+  for (const [name, first, second] of [
+    ['by its count', { 'x-stainless-retry-count': '0' }, { 'x-stainless-retry-count': '1' }],
+    ['by its key', { 'idempotency-key': 'k1' }, { 'idempotency-key': 'k1' }],
+  ] as const) {
+    test(`${name}: it never saw the first answer, which is kept and not trained on`, async () => {
+      const steps = await start();
+      await (await h.chat(name, {}, path, first)).text();
+      await (await h.chat(name, {}, path, second)).text();
+      await (await h.chat('next', {}, path)).text();
+      assert.deepEqual(steps(), [['complete', 0, 'retried'], ['complete', 0, null], ['complete', 1, null]]);
+    });
+  }
+
+  test('before the server noticed that it had given up on the first', async () => {
+    const steps = await start();
+    const controller = new AbortController();
+    const first = fetch(h.url + path, { method: 'POST', signal: controller.signal, body: JSON.stringify({ model: 'fake', messages: [{ role: 'user', content: '!hang x' }] }) });
+    const calls = h.backend.calls.length;
+    await until(() => h.backend.calls.length > calls);
+    // The second arrives first.
+    const second = h.chat('!hang x', {}, path, { 'x-stainless-retry-count': '1' });
+    await until(() => steps().length === 2);
+    controller.abort();
+    await assert.rejects(first);
+    await until(() => steps().some(([state]) => state === 'client_aborted'));
+    assert.deepEqual(steps().map(([, sequence]) => sequence), [0, 0]);
+    await h.proxy.close(0);
+    assert.equal((await second).status, 503);
+  });
+
+  test('the same body at the same time, and nobody says more: calls of their own', async () => {
+    await using other = await startHarness();
+    const rollout = await (await other.post('/admin/rollouts', {})).json() as { base_url: string };
+    await Promise.all([1, 2, 3].map(async () => (await other.chat('!slow same', {}, `${rollout.base_url}/chat/completions`)).text()));
+    assert.deepEqual(other.steps().map((step) => step.sequence).sort(), [0, 1, 2]);
+    assert.ok(other.steps().every((step) => step.quarantineReason === null));
+  });
+});
