@@ -137,6 +137,9 @@ export const configSchema = z.strictObject({
   }).prefault({}).describe('The SQLite database.'),
   log: z.enum(['silent', 'info', 'debug']).default('info').describe('What is logged to stderr.'),
 }).superRefine(({ backend, trainer }, context) => {
+  if (backend.kind === 'vllm' && backend.sleepWhileTraining && backend.model === undefined) {
+    context.addIssue({ code: 'custom', path: ['backend', 'sleepWhileTraining'], message: 'nothing is trained without backend.model' });
+  }
   if (backend.kind === 'vllm' && backend.model !== undefined && trainer.enabled && trainer.method === 'full') {
     context.addIssue({ code: 'custom', path: ['trainer', 'method'], message: 'vLLM takes adapters while it runs, not whole models: use lora' });
   }

@@ -40,28 +40,20 @@ export async function runTrainer(config: Config, signal: AbortSignal, onReady: (
   using lock = await acquireLock(db.dataDir, 'trainer', signal, () => { console.error('trainer: another trainer is at work in this data directory; waiting for its end'); });
   if (lock === null) return;
   recoverRunningRounds(db, mostInterruptions);
-  const borrows = config.backend.kind === 'vllm' && config.backend.sleepWhileTraining;
-  if (borrows) setAcceleratorState(db, 'serving');
+  const isShared = config.backend.kind === 'vllm' && config.backend.sleepWhileTraining;
+  // A trainer that died holds nothing any more.
+  if (isShared) setAcceleratorState(db, 'serving');
   sweepPolicies(db.dataDir, new Set(listPolicies(db).map((policy) => policy.version)));
   const model = await openModel(trained);
   ensureBasePolicy(db, model.fingerprint);
   const policies = keepWarm(model, join(db.dataDir, 'cache'));
   const parts = { db, model: model.fingerprint, sampler: config.backend, trainer: config.trainer, openPolicy: policies.open };
-  /** What a round needs of the machine, and gives back: on a shared accelerator nothing stays in memory from round to round. */
-  const borrow = async (): Promise<AsyncDisposable> => {
-    const borrowed = borrows ? await borrowAccelerator(db, config.trainer.pollMs, signal) : null;
-    return {
-      async [Symbol.asyncDispose]() {
-        if (borrowed === null) return;
-        await policies.close();
-        borrowed[Symbol.dispose]();
-      },
-    };
-  };
+  /** Where it is shared, nothing stays on it from round to round. */
+  const accelerator = async () => (isShared ? borrowAccelerator({ db, pollMs: config.trainer.pollMs, signal, free: policies.close }) : null);
   try {
     onReady();
     for await (const _ of watchChanges(db, config.trainer.pollMs, signal)) {
-      for (let round = claimRound(db); round !== undefined; round = signal.aborted ? undefined : claimRound(db)) await perform({ ...parts, borrow }, round, signal);
+      for (let round = claimRound(db); round !== undefined; round = signal.aborted ? undefined : claimRound(db)) await perform({ ...parts, accelerator }, round, signal);
     }
   } finally {
     await policies.close();
@@ -70,10 +62,10 @@ export async function runTrainer(config: Config, signal: AbortSignal, onReady: (
 }
 
 /** Whatever goes wrong in a round ends that round, not the trainer. */
-async function perform({ borrow, ...parts }: Omit<RoundParts, 'progress'> & { readonly borrow: () => Promise<AsyncDisposable> }, round: Round, signal: AbortSignal): Promise<void> {
+async function perform({ accelerator, ...parts }: Omit<RoundParts, 'progress'> & { readonly accelerator: () => Promise<AsyncDisposable | null> }, round: Round, signal: AbortSignal): Promise<void> {
   const { db } = parts;
   try {
-    await using _ = await borrow();
+    await using _ = await accelerator();
     await runRound({ ...parts, progress: trackProgress((at) => { setRoundProgress(db, round.id, at); }, signal) }, round);
   } catch (error) {
     const code = error instanceof TrainerError ? error.code : undefined;

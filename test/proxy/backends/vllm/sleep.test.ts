@@ -1,4 +1,4 @@
-/** One accelerator for servers and trainer: who has it when, with the trainer's half for real and its arithmetic left out. */
+/** One accelerator for servers and trainer: who has it when, with the trainer's half for real. */
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,16 +7,17 @@ import { configSchema } from '../../../../config/schema.ts';
 import { createLog } from '../../../../proxy/log.ts';
 import { startProxy } from '../../../../proxy/main.ts';
 import { acceleratorState, setAcceleratorState } from '../../../../store/accelerator.ts';
-import { openDatabase } from '../../../../store/open.ts';
+import { openDatabase, type Database } from '../../../../store/open.ts';
 import { listSteps } from '../../../../store/steps.ts';
-import { borrowAccelerator } from '../../../../trainer/accelerator.ts';
+import { borrowAccelerator, type Borrowing } from '../../../../trainer/accelerator.ts';
+import { goldenPath } from '../../../trainer/golden.ts';
 import { tempDir, until } from '../../harness.ts';
 import { FakeVllm } from './fake-vllm.ts';
 
 async function start() {
   const home = tempDir();
   const servers = [await FakeVllm.start(), await FakeVllm.start()];
-  const config = configSchema.parse({ dataDir: join(home, 'data'), server: { port: 0 }, backend: { kind: 'vllm', baseUrls: servers.map(({ baseUrl }) => baseUrl), healthMs: 20, sleepWhileTraining: true } });
+  const config = configSchema.parse({ dataDir: join(home, 'data'), server: { port: 0 }, backend: { kind: 'vllm', baseUrls: servers.map(({ baseUrl }) => baseUrl), healthMs: 20, sleepWhileTraining: true, model: goldenPath('models/llama-tied') } });
   const proxy = await startProxy(config, { env: {}, log: createLog('silent') });
   const db = openDatabase(config.dataDir);
   await until(async () => (await proxy.backend.stats?.())?.['replicas_ready'] === 2);
@@ -32,7 +33,7 @@ async function start() {
   };
 }
 
-const never = new AbortController().signal;
+const borrowing = (db: Database, signal = new AbortController().signal): Borrowing => ({ db, pollMs: 10, signal, free: () => Promise.resolve() });
 
 test('the trainer gets the accelerator when calls have ended and every server sleeps; calls wait until it is given back', async () => {
   await using setup = await start();
@@ -41,14 +42,14 @@ test('the trainer gets the accelerator when calls have ended and every server sl
   const running = setup.ask();
   await until(() => setup.servers.some(({ chats }) => chats.length === 1));
   let isBorrowed = false;
-  const borrowing = borrowAccelerator(setup.db, 10, never).finally(() => { isBorrowed = true; });
+  const borrowed = borrowAccelerator(borrowing(setup.db)).finally(() => { isBorrowed = true; });
   await until(async () => (await setup.proxy.backend.stats?.())?.['resting'] === 1);
   const waiting = setup.ask();
   await until(() => listSteps(setup.db).items.length === 2);
   assert.deepEqual([isBorrowed, ...setup.servers.map(({ sleepLevel }) => sleepLevel)], [false, 0, 0], 'nobody sleeps while a call runs');
   middle.resolve();
   assert.equal((await running).status, 200);
-  const accelerator = await borrowing;
+  const accelerator = await borrowed;
   assert.deepEqual(setup.servers.map(({ sleepLevel }) => sleepLevel), [1, 1]);
   assert.equal(setup.servers.reduce((sum, { chats }) => sum + chats.length, 0), 1, 'the second call waits');
 
@@ -59,7 +60,7 @@ test('the trainer gets the accelerator when calls have ended and every server sl
   await left;
   await until(() => listSteps(setup.db).items.some(({ state }) => state === 'client_aborted'));
 
-  accelerator[Symbol.dispose]();
+  await accelerator[Symbol.asyncDispose]();
   assert.equal((await waiting).status, 200);
   assert.deepEqual(setup.servers.map(({ sleepLevel }) => sleepLevel), [0, 0]);
   assert.equal(acceleratorState(setup.db), 'serving');
@@ -70,7 +71,7 @@ test('where a server cannot sleep the trainer is refused and calls go on', async
   const [, second] = setup.servers;
   assert.ok(second);
   second.fault = ({ path }) => (path.startsWith('/sleep') ? { kind: 'status', status: 500, message: 'Sleep mode is not enabled.' } : null);
-  await assert.rejects(borrowAccelerator(setup.db, 10, never), /could not be put to sleep/);
+  await assert.rejects(borrowAccelerator(borrowing(setup.db)), /could not be put to sleep/);
   assert.equal((await setup.ask()).status, 200);
   await until(() => setup.servers.every(({ sleepLevel }) => sleepLevel === 0));
 });
@@ -82,7 +83,7 @@ test('a trainer that is told to end stops waiting', async () => {
   const running = setup.ask();
   await until(() => setup.servers.some(({ chats }) => chats.length === 1));
   const end = new AbortController();
-  const refused = assert.rejects(borrowAccelerator(setup.db, 10, end.signal), (error) => error instanceof Error && 'code' in error && error.code === 'stopped');
+  const refused = assert.rejects(borrowAccelerator(borrowing(setup.db, end.signal)), (error) => error instanceof Error && 'code' in error && error.code === 'stopped');
   await until(() => acceleratorState(setup.db) === 'wanted');
   end.abort();
   await refused;
@@ -96,7 +97,7 @@ test('a server without sleep mode takes no calls, and says what to do', async ()
   await using server = await FakeVllm.start();
   server.fault = ({ path }) => (path === '/wake_up' ? { kind: 'status', status: 404, message: 'Not Found' } : null);
   const home = tempDir();
-  const config = configSchema.parse({ dataDir: home, server: { port: 0 }, backend: { kind: 'vllm', baseUrls: [server.baseUrl], healthMs: 20, sleepWhileTraining: true } });
+  const config = configSchema.parse({ dataDir: home, server: { port: 0 }, backend: { kind: 'vllm', baseUrls: [server.baseUrl], healthMs: 20, sleepWhileTraining: true, model: goldenPath('models/llama-tied') } });
   await using proxy = await startProxy(config, { env: {}, log: createLog('silent') });
   const ready = await fetch(`${proxy.url}/readyz`);
   assert.equal(ready.status, 503);
