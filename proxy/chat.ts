@@ -82,8 +82,11 @@ async function recordFailure(error: unknown, recording: Recording, call: OpenCal
   if (recording.isClosed) return toApiError(error);
   const cause: unknown = call.signal.aborted ? call.signal.reason : error;
   const failure = toApiError(cause);
-  // A store that takes nothing says so by itself; the client is told of what happened to its call.
-  await recording.failed(closingState(cause, failure), `${failure.code ?? failure.type}: ${failure.message}`).catch(() => undefined);
+  try {
+    await recording.failed(closingState(cause, failure), `${failure.code ?? failure.type}: ${failure.message}`);
+  } catch {
+    // A store that takes nothing says so by itself; the client is told of what happened to its call.
+  }
   return failure;
 }
 

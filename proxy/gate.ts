@@ -14,7 +14,7 @@ export class ClientGone extends ApiError {
 export interface OpenCall extends Disposable {
   /** Aborts with `ClientGone`, or with an ApiError when the server ends, or as `abort` says. */
   readonly signal: AbortSignal;
-  abort(reason: ApiError): void;
+  readonly abort: (reason: ApiError) => void;
   /** `performance.now()`. */
   readonly startedAt: number;
 }

@@ -11,7 +11,7 @@ import { giveReward, type NewReward } from './rewards.ts';
 import { createRollout, endRollout, newAttempt, type NewAttempt, type NewRollout, type RolloutEnd } from './rollouts.ts';
 import { requestRound, type RoundRequest } from './rounds.ts';
 import { encodeCompleteStep, insertCompletions, openSteps, type CompleteStep, type OpenStep } from './step-writes.ts';
-import { markCrashed, supersedeCall } from './steps.ts';
+import { abandonSteps, markCrashed, supersedeCall, type AbandonedSteps } from './steps.ts';
 import type { AcceleratorState } from './transitions.ts';
 
 export const commands = {
@@ -20,6 +20,7 @@ export const commands = {
     const rows = given.map(encodeCompleteStep);
     return (db: Database) => insertCompletions(db, rows);
   },
+  abandonSteps: (given: AbandonedSteps) => (db: Database) => abandonSteps(db, given),
   supersedeCall: (callId: string) => (db: Database) => supersedeCall(db, callId),
   markCrashed: (at: number) => (db: Database) => markCrashed(db, at),
   createRollout: (given: NewRollout) => (db: Database) => createRollout(db, given),

@@ -1,5 +1,5 @@
 /** Steps as they are read: one policy call's choice, decoded. Writing them is `step-writes.ts`. */
-import { and, asc, eq, getTableColumns, isNotNull, isNull, sql } from './drizzle.ts';
+import { and, asc, eq, getTableColumns, inArray, isNotNull, isNull, sql } from './drizzle.ts';
 import { decodeIds, decodeLogprobs, decompressBody } from './codec.ts';
 import type { Database } from './open.ts';
 import { defaultPageSize, pageOrder, pageStart, toPage, type Page, type PageOptions } from './page.ts';
@@ -65,6 +65,18 @@ export function listSteps(db: Database, filter: StepFilter & PageOptions = {}): 
 /** What is still `open` when the proxy starts was cut off by its end: `crashed`. Returns how many. */
 export function markCrashed(db: Database, at: number = Date.now()): number {
   return db.write(() => db.orm.update(steps).set({ state: 'crashed', endedAt: at }).where(eq(steps.state, 'open')).run().changes);
+}
+
+export interface AbandonedSteps {
+  readonly ids: readonly string[];
+  /** Why what they did could not be written when they ended. */
+  readonly error: string;
+  readonly at: number;
+}
+
+/** Steps that ended while nothing could be written. Those that were never opened are not there, and stay so. */
+export function abandonSteps(db: Database, { ids, error, at }: AbandonedSteps): void {
+  db.write(() => db.orm.update(steps).set({ state: 'crashed', error, endedAt: at }).where(and(inArray(steps.id, [...ids]), eq(steps.state, 'open'))).run());
 }
 
 /** A client that tries a call again has not seen the first one's answer, whole or not: it is kept, and not trained on. */

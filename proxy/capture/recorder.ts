@@ -33,6 +33,8 @@ export interface IncomingCall {
 
 export class Recorder {
   readonly #parts: RecorderParts;
+  /** At most as many as can be open at once: while nothing can be written, no call gets as far. */
+  readonly #abandoned: string[] = [];
 
   constructor(parts: RecorderParts) {
     this.#parts = parts;
@@ -93,18 +95,32 @@ export class Recorder {
   }
 
   async #commit(rows: readonly CompleteStep[]): Promise<boolean> {
+    const { writer, metrics } = this.#parts;
     try {
-      await this.#parts.writer.write('completeSteps', rows);
+      await writer.write('completeSteps', rows);
+      if (this.#abandoned.length > 0) void this.#closeAbandoned();
       return true;
     } catch (error) {
+      if (!isUnwritable(error)) throw error;
+      for (const { id } of rows) this.#abandoned.push(id);
       if (!this.#servesUncaptured(error)) throw error;
-      this.#parts.metrics.uncaptured.inc();
+      metrics.uncaptured.inc();
       return false;
     }
   }
 
+  /** What was opened before the database could not be written, and ended meanwhile, would stay open until the next start. */
+  async #closeAbandoned(): Promise<void> {
+    const ids = this.#abandoned.splice(0);
+    try {
+      await this.#parts.writer.write('abandonSteps', { ids, error: 'unwritable: The database could not be written when the call ended.', at: Date.now() });
+    } catch {
+      this.#abandoned.push(...ids); // the next commit tries again
+    }
+  }
+
   #servesUncaptured(error: unknown): boolean {
-    return this.#parts.whenUnwritable === 'serve' && error instanceof StoreError && unwritable.has(error.code);
+    return this.#parts.whenUnwritable === 'serve' && isUnwritable(error);
   }
 
   async #noteRetry({ callId, rolloutId, attemptId, sequence }: CallPosition, { position: { callId: retryOf }, mayBeWhole }: Retried): Promise<void> {
@@ -116,3 +132,5 @@ export class Recorder {
     ]);
   }
 }
+
+const isUnwritable = (error: unknown): boolean => error instanceof StoreError && unwritable.has(error.code);

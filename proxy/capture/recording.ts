@@ -12,7 +12,7 @@ export type FailedState = Exclude<CompleteStep['state'], 'complete'>;
 
 export interface RecordingParts {
   /** False: the call is answered although it could not be stored. */
-  commit(rows: readonly CompleteStep[]): Promise<boolean>;
+  readonly commit: (rows: readonly CompleteStep[]) => Promise<boolean>;
   /** By which a client can say later what it means: the rollout, and the first choice's step. */
   readonly headers: Readonly<Record<string, string>>;
   readonly metrics: Metrics;
@@ -24,7 +24,7 @@ export interface RecordingParts {
   /** `performance.now()` when the request arrived. */
   readonly startedAt: number;
   /** It failed, or its client is not told that it did not. */
-  onFailed(): void;
+  readonly onFailed: () => void;
   /** For each answer that was given to the client whole; null where nobody asks. */
   readonly onAnswer: ((answer: Message) => void) | null;
 }

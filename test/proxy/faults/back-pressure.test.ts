@@ -6,7 +6,7 @@ import { behind } from './behind.ts';
 import { event, finishChunk, roleChunk, tokenChunk, usageChunk } from './chunks.ts';
 
 test('64 MB for a client that does not read: held back, then delivered frame by frame', async () => {
-  const frame = tokenChunk(`${'x'.repeat(64 * 1024)}`);
+  const frame = tokenChunk('x'.repeat(64 * 1024));
   const frames = 1000;
   await using b = await behind(async (call) => {
     call.stream();

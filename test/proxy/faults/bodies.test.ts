@@ -24,17 +24,17 @@ describe('request bodies', () => {
   async function upload(head: string, bytes: number): Promise<{ answer: string; taken: number }> {
     const socket = connect(Number(new URL(h.url).port), '127.0.0.1');
     let answer = '';
-    let isClosed = false;
     socket.on('data', (data: Buffer) => { answer += data.toString(); });
     socket.on('error', () => undefined);
-    socket.on('close', () => { isClosed = true; });
     socket.write(`POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n${head}\r\n\r\n`);
     const piece = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(0x10000, 'x'), Buffer.from('\r\n')]);
     const send = () => {
-      while (!isClosed && socket.bytesWritten < bytes) if (!socket.write(piece)) return void socket.once('drain', send);
+      let keepsUp = true;
+      while (keepsUp && !socket.destroyed && socket.bytesWritten < bytes) keepsUp = socket.write(piece);
+      if (!keepsUp) socket.once('drain', send);
     };
     send();
-    await until(() => isClosed, 10_000);
+    await until(() => socket.closed, 10_000);
     return { answer, taken: socket.bytesWritten - socket.writableLength };
   }
 

@@ -69,8 +69,7 @@ describe('a client that leaves', () => {
     });
     const socket = post(b, true);
     socket.pause();
-    let before = -1;
-    while (frames !== before || frames === 0) {
+    for (let before = -1; before !== frames || before === 0;) {
       before = frames;
       await new Promise((resolve) => { setTimeout(resolve, 200); });
     }

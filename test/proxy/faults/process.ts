@@ -31,7 +31,7 @@ async function start(args: readonly string[], listening: RegExp): Promise<Server
       const match = listening.exec(line);
       if (match?.[1] !== undefined) resolve(match[1]);
     });
-    void exited.then((how) => { reject(new Error(`the server ended before it listened: ${how}`)); });
+    child.once('exit', (code, signal) => { reject(new Error(`the server ended before it listened: ${signal ?? code}`)); });
   });
   return {
     url, child, exited,

@@ -64,7 +64,7 @@ describe('a call that its client says is tried again', () => {
     await using other = await startHarness();
     const rollout = await (await other.post('/admin/rollouts', {})).json() as { base_url: string };
     await Promise.all([1, 2, 3].map(async () => (await other.chat('!slow same', {}, `${rollout.base_url}/chat/completions`)).text()));
-    assert.deepEqual(other.steps().map((step) => step.sequence).sort(), [0, 1, 2]);
+    assert.deepEqual(other.steps().map((step) => step.sequence).toSorted((a, b) => a - b), [0, 1, 2]);
     assert.ok(other.steps().every((step) => step.quarantineReason === null));
   });
 });

@@ -61,6 +61,20 @@ describe('a database that another process locks', () => {
     assert.deepEqual(h.log.filter((line) => line.includes('locked') || line.includes('again')).length, 2, 'said once, and its end once');
   });
 
+  test('while a call runs that was opened before: its step does not stay open', async () => {
+    await using h = await startHarness({ store: { busyTimeoutMs: 200 } });
+    const call = h.chat(`!slow ${'x'.repeat(40)}`, { stream: true }).then(events);
+    await until(() => h.steps().length === 1);
+    const blocker = openDatabase(h.dataDir);
+    blocker.sqlite.exec('begin immediate');
+    assert.equal((JSON.parse((await call).at(-1) ?? '') as ErrorBody).error.code, 'busy');
+    blocker.sqlite.exec('commit');
+    blocker.close();
+    assert.equal((await h.chat('x')).status, 200);
+    await until(() => h.steps()[0]?.state === 'crashed');
+    assert.match(h.steps()[0]?.error ?? '', /could not be written/);
+  });
+
   test('with whenUnwritable "serve": answers, counted and not recorded', async () => {
     await using h = await startHarness({ store: { busyTimeoutMs: 200, whenUnwritable: 'serve' } });
     const blocker = openDatabase(h.dataDir);
