@@ -36,6 +36,8 @@ interface Sent {
 
 /** Replicas that one call is tried on: a request that breaks servers must not go through all of them. */
 const mostTries = 3;
+/** Codes of failures that are a replica's, and not the client's. */
+const replicasFaults: ReadonlySet<string> = new Set(['upstream_unreachable', 'replica_lost_policy', 'replica_down']);
 /** Every field may be asked for: a replica that does not give them takes no calls. */
 const nothing: ReadonlySet<never> = new Set();
 
@@ -202,7 +204,7 @@ async function refusal(replica: Replica, reply: UpstreamReply, model: string, si
 
 function isReplicasFault(error: unknown): boolean {
   if (error instanceof UpstreamError) return isReplicaFailure(error.status);
-  return error instanceof ApiError && (error.code === 'upstream_unreachable' || error.code === 'replica_lost_policy');
+  return error instanceof ApiError && error.code !== null && replicasFaults.has(error.code);
 }
 
 /** Frames that hold something until they end, fail or are left. */

@@ -50,6 +50,8 @@ export class Replica implements Choosable {
   #checking: Promise<void> | null = null;
   /** Names of adapters that it is known to have. */
   readonly #loaded = new Set<string>();
+  /** Calls that it has not begun to answer. */
+  readonly #waiting = new Set<AbortController>();
   /** Loading, unloading and joining take turns. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -68,8 +70,15 @@ export class Replica implements Choosable {
     return `${this.url}: ${this.#state}${this.isReady ? '' : ` (${this.#detail})`}`;
   }
 
-  post(body: JsonObject, headers: IncomingHttpHeaders, signal: AbortSignal): Promise<UpstreamReply> {
-    return this.upstream.post('/v1/chat/completions', body, headers, signal);
+  /** @throws ApiError as `Upstream.post`, and 502 `replica_down` where it is given up before it answers */
+  async post(body: JsonObject, headers: IncomingHttpHeaders, signal: AbortSignal): Promise<UpstreamReply> {
+    const waiting = new AbortController();
+    this.#waiting.add(waiting);
+    try {
+      return await this.upstream.post('/v1/chat/completions', body, headers, AbortSignal.any([signal, waiting.signal]));
+    } finally {
+      this.#waiting.delete(waiting);
+    }
   }
 
   /** Looks after it: takes it out when it does not answer, and lets it in when it has what it needs. Checks that are asked for meanwhile are this one. */
@@ -189,6 +198,10 @@ export class Replica implements Choosable {
     if (state === 'ready') log.info(`vLLM at ${this.url} takes calls`);
     if (this.isReady) log.error(`vLLM at ${this.url} takes no calls any more: ${detail}`);
     this.#state = state;
+    if (state !== 'down') return;
+    // A server that hangs would never answer them, and another replica may; answers that have begun go on.
+    const given = new ApiError(502, `vLLM at ${this.url} does not answer (${detail}).`, { code: 'replica_down', type: 'upstream_error' });
+    for (const waiting of this.#waiting) waiting.abort(given);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

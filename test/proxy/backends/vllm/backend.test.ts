@@ -219,6 +219,20 @@ for (const [what, fault] of [
   });
 }
 
+test('a server that hangs is given up, and the calls that wait for it go to another one', async () => {
+  await using setup = await connect(2);
+  const [first, second] = setup.servers;
+  assert.ok(first && second);
+  await setup.chat({}, 'ro_first');
+  const [hung, other] = first.chats.length === 1 ? [first, second] : [second, first];
+  hung.fault = chatFault({ kind: 'hang' });
+  const waiting = setup.chat({ stream: true }, 'ro_first');
+  await until(() => hung.chats.length === 2);
+  hung.fault = ({ path }) => (path === '/health' ? { kind: 'status', status: 503, message: 'The engine is dead.' } : null);
+  assert.deepEqual(madeBy(await waiting), only(0));
+  assert.equal(other.chats.length, 1);
+});
+
 test('what is the client\'s mistake is answered once, and an answer that has begun is not asked for again', async () => {
   await using setup = await connect(2);
   const [first, second] = setup.servers;

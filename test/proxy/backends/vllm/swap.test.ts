@@ -69,6 +69,56 @@ test(`${clients} clients stream through ${swaps} swaps on two replicas: nothing 
   rmSync(home, { recursive: true });
 });
 
+test('a replica that dies under load takes only the answers along that it had begun, and comes back with the current version', async () => {
+  const home = tempDir();
+  await using first = await FakeVllm.start();
+  await using second = await FakeVllm.start();
+  const config = configSchema.parse({ dataDir: join(home, 'data'), server: { port: 0 }, backend: { kind: 'vllm', baseUrls: [first.baseUrl, second.baseUrl], healthMs: 20 } });
+  await using proxy = await startProxy(config, { env: {}, log: createLog('silent') });
+  using trainer = openDatabase(config.dataDir);
+  const ready = async () => (await proxy.backend.stats?.())?.['replicas_ready'];
+  await until(async () => await ready() === 2);
+
+  const end = new AbortController();
+  const seen = { whole: 0, failed: 0 };
+  const client = async () => {
+    while (!end.signal.aborted) {
+      const response = await fetch(`${proxy.url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'smollm2', messages: [{ role: 'user', content: 'x' }], stream: true, pace_ms: 2 }) });
+      const text = await response.text();
+      assert.equal(response.status, 200, text);
+      const isWhole = /"finish_reason":"stop"[\s\S]*data: \[DONE\]\n\n$/.test(text);
+      // What was cut off says so.
+      assert.notEqual(isWhole, text.includes('"error":{'));
+      seen[isWhole ? 'whole' : 'failed']++;
+    }
+  };
+  const load = Promise.all(Array.from({ length: clients }, client));
+  await until(() => seen.whole > 20);
+  await first.kill();
+  await until(async () => await ready() === 1);
+  publish(trainer, 1);
+  assert.equal((await promote(proxy, 1)).status, 200);
+  const before = seen.whole;
+  await until(() => seen.whole > before + 20);
+  await first.restart();
+  await until(async () => await ready() === 2);
+  const asked = first.chats.length;
+  await until(() => first.chats.length > asked + 5);
+  end.abort();
+  await load;
+
+  assert.ok(seen.failed <= clients, `${seen.failed} calls failed`);
+  const steps = listSteps(trainer, { limit: 10_000 }).items.map(({ id }) => getStep(trainer, id));
+  assert.equal(steps.length, seen.whole + seen.failed, 'a call that was sent twice is one step');
+  assert.equal(steps.filter((step) => step?.state !== 'complete').length, seen.failed);
+  for (const step of steps) {
+    const ids = [...step?.completionIds ?? []];
+    assert.deepEqual(ids, tokensOf(step?.versionSpans?.[0]?.version ?? 0).slice(0, ids.length));
+    assert.ok(step?.state !== 'complete' || ids.length === answerLength);
+  }
+  rmSync(home, { recursive: true });
+});
+
 test('a server that starts when the proxy runs already gets the current version before its first call', async () => {
   const home = tempDir();
   await using server = await FakeVllm.start();
