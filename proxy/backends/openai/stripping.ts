@@ -40,5 +40,5 @@ export function withExtras(last: JsonObject, usageChunk: JsonObject): JsonObject
 export function saysNothing(chunk: JsonObject): boolean {
   const choices = records(chunk['choices']);
   return choices.length > 0 && (chunk['usage'] ?? null) === null && choices.every((choice) =>
-    isRecord(choice['delta']) && Object.keys(choice['delta']).length === 0 && (choice['finish_reason'] ?? null) === null);
+    isRecord(choice['delta']) && Object.keys(choice['delta']).length === 0 && (choice['finish_reason'] ?? null) === null && (choice['logprobs'] ?? null) === null);
 }
