@@ -78,6 +78,8 @@ export class Upstream {
   #headers(client: IncomingHttpHeaders): Record<string, string | string[]> {
     const headers: Record<string, string | string[]> = {};
     for (const [name, value] of Object.entries(client)) if (value !== undefined && passes(name)) headers[name] = value;
+    // What the client says belongs to its connection only (RFC 9110, section 7.6.1).
+    for (const name of client.connection?.toLowerCase().split(',') ?? []) delete headers[name.trim()];
     if (this.#apiKey !== null) headers['authorization'] = `Bearer ${this.#apiKey}`;
     return headers;
   }

@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { startHarness, until, type Harness } from '../harness.ts';
+import { behind } from './behind.ts';
+import { wholeBody } from './chunks.ts';
 
 const body = JSON.stringify({ model: 'fake', messages: [{ role: 'user', content: 'smuggled' }] });
 const smuggled = `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
@@ -75,4 +77,16 @@ describe('a request with', () => {
     await until(() => answer.match(/HTTP\/1.1 200/g)?.length === 2);
     socket.destroy();
   });
+});
+
+test('headers that are the client\'s connection\'s own stay here, those it names as such too', async () => {
+  await using b = await behind((call) => { call.json(200, wholeBody('ok')); });
+  const socket = connect(Number(new URL(b.chatUrl).port), '127.0.0.1');
+  const request = b.request(false);
+  socket.write(`POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close, X-Hop\r\nx-hop: 1\r\nx-end: 2\r\nte: trailers\r\nkeep-alive: 5\r\nauthorization: Bearer of-the-proxy\r\ncontent-length: ${request.length}\r\n\r\n${request}`);
+  await until(() => b.upstream.calls.length === 1);
+  const headers = b.upstream.calls[0]?.headers;
+  assert.equal(headers?.get('x-end'), '2');
+  for (const name of ['x-hop', 'te', 'keep-alive', 'authorization']) assert.equal(headers?.get(name), undefined, name);
+  socket.destroy();
 });
