@@ -4,7 +4,6 @@ import { openaiBackendSchema } from '../../../config/schema.ts';
 import { OpenAIBackend } from '../../../proxy/backends/openai.ts';
 import { ApiError, errorBody, UpstreamError } from '../../../proxy/errors.ts';
 import { chatCall, outcome } from './answers.ts';
-import { conformance } from './conformance.ts';
 import { bodyOf, exchange, fixtureServer, llamacpp, vllm, type Asked, type Exchange } from './fixture-server.ts';
 
 const never = new AbortController().signal;
@@ -28,16 +27,16 @@ async function connect(answer: (asked: Asked) => Exchange, config: object = {}) 
 const withoutIdentity = (answer: Record<string, unknown>) => ({ ...answer, id: null, created: null });
 const json = (status: number, body: unknown): Exchange => ({ request: { body: null }, status, contentType: 'application/json', bytes: Buffer.from(JSON.stringify(body)) });
 
-conformance('openai (vLLM recorded)', async () => {
-  const connected = await connect(vllm);
-  await connected.backend.probe();
-  return {
-    ...connected,
-    model: 'smollm2',
-    stop: { json: '\n', stream: 'Blue' },
-    running: () => Promise.resolve(connected.server.open()),
-    [Symbol.asyncDispose]: () => connected[Symbol.asyncDispose](),
-  };
+test('two choices, each with its ids', async () => {
+  await using connected = await connect(vllm);
+  for (const stream of [false, true]) {
+    const { kept, choices, keptUsage } = await connected.chat({ ...greedy, temperature: 1, n: 2, stream });
+    assert.equal(choices.length, 2);
+    for (const choice of kept) assert.deepEqual([choice.quarantine, choice.ids.length > 0, choice.logprobs.length], [null, true, choice.ids.length]);
+    assert.notDeepEqual(kept[0]?.ids, kept[1]?.ids);
+    assert.deepEqual(kept[0]?.promptTokenIds, kept[1]?.promptTokenIds);
+    assert.equal(keptUsage?.completionTokens, kept.reduce((sum, { ids }) => sum + ids.length, 0));
+  }
 });
 
 test('the client sees exactly what vLLM sends to one that asks for nothing', async () => {

@@ -9,7 +9,6 @@ import { startEmbedded } from '../../../../proxy/backends/embedded/start.ts';
 import { createLog } from '../../../../proxy/log.ts';
 import { ApiError } from '../../../../proxy/errors.ts';
 import { chatCall, outcome } from '../answers.ts';
-import { conformance } from '../conformance.ts';
 import { chains, facts, writeChainModel } from './chain-model.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'fulgurite-'));
@@ -37,15 +36,6 @@ const shared = await open();
 after(() => shared.backend.close());
 
 const tool = (name: string) => ({ type: 'function', function: { name, parameters: { type: 'object' } } });
-
-conformance('embedded', () => Promise.resolve({
-  backend: shared.backend,
-  model: 'chain',
-  // Over three tokens, one of them half a character; and within one token.
-  stop: { json: 'and café', stream: 'ree' },
-  running: async () => (await shared.backend.stats())['rows_running'] ?? NaN,
-  [Symbol.asyncDispose]: () => Promise.resolve(),
-}));
 
 test('speaks, streamed and whole, without halves of characters', async () => {
   const whole = await shared.chat({});
