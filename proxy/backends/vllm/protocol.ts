@@ -31,7 +31,7 @@ export function readModels(answer: unknown): ModelList | null {
 }
 
 /** What became of POST /v1/load_lora_adapter. `refused`: this adapter cannot be loaded there. `failed`: the server is not well. */
-export type LoadAnswer = { readonly kind: 'loaded' | 'failed' } | { readonly kind: 'refused'; readonly why: string };
+export type LoadAnswer = { readonly kind: 'loaded' } | { readonly kind: 'refused' | 'failed'; readonly why: string };
 
 /** @param why the server's message */
 export function readLoad(status: number, why: string): LoadAnswer {
@@ -39,7 +39,7 @@ export function readLoad(status: number, why: string): LoadAnswer {
   // Without VLLM_ALLOW_RUNTIME_LORA_UPDATING the route does not exist.
   if (status === 404 && !why.includes('adapter')) return { kind: 'refused', why: 'it takes no adapters while it runs' };
   // A rank that is too large is a 500.
-  return status > 500 ? { kind: 'failed' } : { kind: 'refused', why };
+  return { kind: status > 500 ? 'failed' : 'refused', why };
 }
 
 /** An answer that says that the server does not know a model which it was told to load: it has been restarted. */

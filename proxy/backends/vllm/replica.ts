@@ -45,7 +45,7 @@ export class Replica implements Choosable {
   abilities: Abilities | null = null;
   readonly #options: ReplicaOptions;
   #state: ReplicaState = 'down';
-  #detail = 'not asked yet';
+  #detail = 'not looked at yet';
   #unanswered = 0;
   #checking: Promise<void> | null = null;
   /** Names of adapters that it is known to have. */
@@ -87,14 +87,18 @@ export class Replica implements Choosable {
   }
 
   async #check(signal: AbortSignal): Promise<void> {
-    const why = await this.#unwell(signal);
+    const before = [...this.#loaded];
+    const found = await this.#look(signal);
     if (signal.aborted) return;
-    if (why === null) {
-      this.#unanswered = 0;
-      await this.#inTurn(() => this.#join(signal));
-    } else if (why.gone || ++this.#unanswered >= patience || !this.isReady) {
-      this.#become('down', why.detail);
+    if ('why' in found) {
+      if (found.gone || ++this.#unanswered >= patience || !this.isReady) this.#giveUp(found.why);
+      return;
     }
+    this.#unanswered = 0;
+    this.models = found;
+    // What was unloaded meanwhile is not lost.
+    const lost = before.filter((name) => this.#loaded.has(name) && !found.adapters.has(name));
+    if (!this.isReady || lost.length > 0) await this.#inTurn(() => this.#join(found, lost, signal));
   }
 
   /**
@@ -118,31 +122,30 @@ export class Replica implements Choosable {
     await this.upstream.close();
   }
 
-  /** Null: it is well. `gone`: there is nobody; else it may only be slow. */
-  async #unwell(signal: AbortSignal): Promise<{ readonly gone: boolean; readonly detail: string } | null> {
+  /** What it lists, where it is well. `gone`: there is nobody; else it may only be slow. */
+  async #look(signal: AbortSignal): Promise<ModelList | { readonly gone: boolean; readonly why: string }> {
     const within = AbortSignal.any([signal, AbortSignal.timeout(healthTimeoutMs)]);
     try {
-      const reply = await this.upstream.get('/health', within);
-      await this.upstream.text(reply, within);
-      return reply.statusCode < 400 ? null : { gone: true, detail: `/health answers ${reply.statusCode}` };
+      const health = await this.upstream.get('/health', within);
+      await this.upstream.text(health, within);
+      if (health.statusCode >= 400) return { gone: true, why: `/health answers ${health.statusCode}` };
+      const list = await this.upstream.get('/v1/models', within);
+      const text = await this.upstream.text(list, within);
+      return (list.statusCode < 400 ? readModels(parseJsonOrNull(text)) : null) ?? { gone: false, why: `/v1/models answers ${list.statusCode}: ${text.slice(0, 200)}` };
     } catch (error) {
-      return { gone: error instanceof ApiError && error.code === 'upstream_unreachable', detail: error instanceof Error ? error.message : String(error) };
+      return { gone: error instanceof ApiError && error.code === 'upstream_unreachable', why: messageOfError(error) };
     }
   }
 
-  async #join(signal: AbortSignal): Promise<void> {
+  /** @param lost names of adapters that it had: it was restarted */
+  async #join(models: ModelList, lost: readonly string[], signal: AbortSignal): Promise<void> {
+    if (this.isReady) this.#become('down', 'it has lost its adapters');
+    if (this.#state === 'down') this.#become('joining', this.#detail);
+    for (const name of lost) this.#loaded.delete(name);
+    for (const { name } of this.#missing()) if (models.adapters.has(name)) this.#loaded.add(name);
     try {
-      const models = await this.#listModels(signal);
-      // Restarted since: what it had is gone.
-      if (this.isReady && ![...this.#loaded].every((name) => models.adapters.has(name))) this.#become('down', 'it has lost its adapters');
-      this.models = models;
-      if (this.isReady) return;
-      if (this.#state === 'down') this.#become('joining', 'loading adapters');
-      for (const name of this.#loaded) if (!models.adapters.has(name)) this.#loaded.delete(name);
-      for (const adapter of this.#missing()) if (models.adapters.has(adapter.name)) this.#loaded.add(adapter.name);
       // An earlier proxy may have left it asleep; and one that cannot sleep is found out now.
       if (this.#options.sleeps) await wakeUp(this.upstream);
-      this.#detail = 'asking for a first token';
       this.abilities = await probeReplica(this, models.base, signal);
       // More may be needed by the time that one is loaded.
       for (let missing = this.#missing(); missing.length > 0; missing = this.#missing()) {
@@ -154,9 +157,9 @@ export class Replica implements Choosable {
       this.#become('ready', '');
     } catch (error) {
       if (signal.aborted) return;
-      const detail = error instanceof Error ? error.message : String(error);
-      if (this.#state === 'joining' && detail !== this.#detail) this.#options.log.error(`vLLM at ${this.url} cannot take calls: ${detail}`);
-      this.#become('down', detail);
+      const why = messageOfError(error);
+      if (why !== this.#detail) this.#options.log.error(`vLLM at ${this.url} cannot take calls: ${why}`);
+      this.#become('down', why);
     }
   }
 
@@ -172,22 +175,13 @@ export class Replica implements Choosable {
       const text = await this.upstream.text(reply, signal);
       answer = readLoad(reply.statusCode, messageOf(parseJsonOrNull(text)) ?? text.slice(0, 200));
     } catch (error) {
-      answer = { kind: 'failed', why: error instanceof Error ? error.message : String(error) } as const;
+      answer = { kind: 'failed', why: messageOfError(error) } as const;
     }
     if (answer.kind === 'refused') {
       throw new ApiError(409, `vLLM at ${this.url} does not take policy version ${version} from ${directory}: ${answer.why}. It must see that directory, and be started with --enable-lora, --max-lora-rank as large as trainer.lora.rank, and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True.`, { code: 'policy_refused' });
     }
     if (answer.kind === 'loaded') this.#loaded.add(name);
-    else this.#become('down', `loading policy version ${version} failed`);
-  }
-
-  async #listModels(signal: AbortSignal): Promise<ModelList> {
-    const within = AbortSignal.any([signal, AbortSignal.timeout(healthTimeoutMs)]);
-    const reply = await this.upstream.get('/v1/models', within);
-    const text = await this.upstream.text(reply, within);
-    const models = reply.statusCode < 400 ? readModels(parseJsonOrNull(text)) : null;
-    if (models === null) throw new ApiError(502, `GET /v1/models answers ${reply.statusCode}: ${text.slice(0, 200)}`, { code: 'upstream_invalid', type: 'upstream_error' });
-    return models;
+    else this.#become('down', `loading policy version ${version} failed: ${answer.why}`);
   }
 
   #become(state: ReplicaState, detail: string): void {
@@ -198,10 +192,13 @@ export class Replica implements Choosable {
     if (state === 'ready') log.info(`vLLM at ${this.url} takes calls`);
     if (this.isReady) log.error(`vLLM at ${this.url} takes no calls any more: ${detail}`);
     this.#state = state;
-    if (state !== 'down') return;
-    // A server that hangs would never answer them, and another replica may; answers that have begun go on.
-    const given = new ApiError(502, `vLLM at ${this.url} does not answer (${detail}).`, { code: 'replica_down', type: 'upstream_error' });
-    for (const waiting of this.#waiting) waiting.abort(given);
+  }
+
+  /** A server that hangs would never answer the calls that wait for it, and another replica may. Answers that have begun go on. */
+  #giveUp(why: string): void {
+    this.#become('down', why);
+    const failure = new ApiError(502, `vLLM at ${this.url} does not answer (${why}).`, { code: 'replica_down', type: 'upstream_error' });
+    for (const waiting of this.#waiting) waiting.abort(failure);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -211,3 +208,5 @@ export class Replica implements Choosable {
     return next;
   }
 }
+
+const messageOfError = (error: unknown): string => (error instanceof Error ? error.message : String(error));
