@@ -31,6 +31,7 @@ export const run: Benchmark = async (args, print) => {
       seconds: { type: 'string', default: '30' },
       tokens: { type: 'string', default: '40' },
       steps: { type: 'string', default: '64' },
+      swaps: { type: 'string', default: '20' },
     },
   });
   if (!existsSync(values.model)) throw new Error(`${values.model} is not there: run \`npm run smollm2\``);
@@ -46,7 +47,9 @@ export const run: Benchmark = async (args, print) => {
     };
     const timeline = await (async () => {
       await using ours = await startOurs(settings);
-      return await swapUnderLoad(new AdminClient({ url: ours.url, apiKey: undefined }), { clients: Number(values.clients), maxTokens: Number(values.tokens), idleMs: Number(values.seconds) * 1000 });
+      return await swapUnderLoad(new AdminClient({ url: ours.url, apiKey: undefined }), {
+        clients: Number(values.clients), maxTokens: Number(values.tokens), idleMs: Number(values.seconds) * 1000, swaps: Number(values.swaps),
+      });
     })();
     using db = openDatabase(dataDir, { readonly: true });
     return report(timeline, await checkVersions(db, timeline.streams.map(({ step }) => step), [0, 1], vllm.model, recomputedSteps), print);
@@ -63,16 +66,24 @@ interface Timeline {
   readonly swapMs: number;
 }
 
-async function swapUnderLoad(admin: AdminClient, { clients, maxTokens, idleMs }: { readonly clients: number; readonly maxTokens: number; readonly idleMs: number }): Promise<Timeline> {
+interface Course {
+  readonly clients: number;
+  readonly maxTokens: number;
+  readonly idleMs: number;
+  /** Back to the base model and forth again, after the round. */
+  readonly swaps: number;
+}
+
+async function swapUnderLoad(admin: AdminClient, { clients, maxTokens, idleMs, swaps }: Course): Promise<Timeline> {
   const end = new AbortController();
   const [streams, timeline] = await Promise.all([
     keepStreaming({ admin, clients, maxTokens, group: 8, until: end.signal }),
-    trainAndSwap(admin, idleMs).finally(() => { end.abort(); }),
+    trainAndSwap(admin, idleMs, swaps).finally(() => { end.abort(); }),
   ]);
   return { streams, ...timeline };
 }
 
-async function trainAndSwap(admin: AdminClient, idleMs: number): Promise<Omit<Timeline, 'streams'>> {
+async function trainAndSwap(admin: AdminClient, idleMs: number, swaps: number): Promise<Omit<Timeline, 'streams'>> {
   const now = (): number => performance.now();
   // The first answers are slow: vLLM compiles.
   await sleep(idleMs);
@@ -91,6 +102,13 @@ async function trainAndSwap(admin: AdminClient, idleMs: number): Promise<Omit<Ti
   }
   const servedMs = now();
   await sleep(idleMs);
+  const swapsFromMs = now();
+  // Each loads or unloads an adapter, while answers of the other version go on.
+  for (let swap = 0; swap < swaps; swap++) {
+    await admin.promote(swap % 2 === 0 ? 0 : 1);
+    await sleep(idleMs / 15);
+  }
+  const swapsToMs = now();
   const swapFromMs = publishedMs ?? servedMs;
   return {
     round: await admin.round(id), swapMs: servedMs - swapFromMs,
@@ -99,6 +117,7 @@ async function trainAndSwap(admin: AdminClient, idleMs: number): Promise<Omit<Ti
       { name: 'training', fromMs: trainingFromMs, toMs: swapFromMs },
       { name: 'swap', fromMs: swapFromMs, toMs: servedMs + afterSwapMs },
       { name: 'after', fromMs: servedMs + afterSwapMs, toMs: servedMs + idleMs },
+      { name: `${swaps} more`, fromMs: swapsFromMs, toMs: swapsToMs },
     ],
   };
 }
