@@ -140,8 +140,8 @@ export const configSchema = z.strictObject({
   if (backend.kind === 'vllm' && backend.sleepWhileTraining && backend.model === undefined) {
     context.addIssue({ code: 'custom', path: ['backend', 'sleepWhileTraining'], message: 'nothing is trained without backend.model' });
   }
-  if (backend.kind === 'vllm' && backend.model !== undefined && trainer.enabled && trainer.method === 'full') {
-    context.addIssue({ code: 'custom', path: ['trainer', 'method'], message: 'vLLM takes adapters while it runs, not whole models: use lora' });
+  if ((backend.kind === 'vllm' || backend.kind === 'sglang' || backend.kind === 'llamacpp') && backend.model !== undefined && trainer.enabled && trainer.method === 'full') {
+    context.addIssue({ code: 'custom', path: ['trainer', 'method'], message: 'other servers take adapters, not whole models: use lora' });
   }
   if (backend.kind !== 'embedded' || backend.weights === 'float32' || !trainer.enabled || trainer.correction.importance) return;
   context.addIssue({ code: 'custom', path: ['backend', 'weights'], message: 'int8 samples from a policy that is a little off the one that is trained: set trainer.correction.importance, or trainer.enabled to false' });

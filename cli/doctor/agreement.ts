@@ -25,7 +25,13 @@ export interface AgreementOptions {
   readonly trainer: TrainerConfig;
   readonly cacheDir: string;
   readonly samples: number;
-  readonly sample: (index: number, signal: AbortSignal) => Promise<Sample>;
+  /** Or the reason for which training would leave it out. */
+  readonly sample: (index: number, signal: AbortSignal) => Promise<Sample | string>;
+}
+
+export interface Agreement extends Mismatch {
+  /** Why samples were not compared. */
+  readonly leftOut: readonly string[];
 }
 
 const questions = [
@@ -38,15 +44,17 @@ const questionOf = (index: number): string => questions[index % questions.length
  * Samples, and recomputes with the trainer's own graphs.
  * @returns the mismatch over all sampled tokens, nats
  */
-export async function measureAgreement({ trainer, model, cacheDir, version, samples, sample }: AgreementOptions): Promise<Mismatch> {
+export async function measureAgreement({ trainer, model, cacheDir, version, samples, sample }: AgreementOptions): Promise<Agreement> {
   const signal = AbortSignal.timeout(300_000);
-  const sampled = await Promise.all(Array.from({ length: samples }, (_, index) => sample(index, signal)));
+  const all = await Promise.all(Array.from({ length: samples }, (_, index) => sample(index, signal)));
+  const sampled = all.filter((sample) => typeof sample !== 'string'), leftOut = all.filter((sample) => typeof sample === 'string');
+  if (sampled.length === 0) throw new RunError(`none of ${samples} calls can be trained on: they are recorded as ${leftOut[0]}`);
   const policy = await openTrainingPolicy({ model, config: trainer, cacheDir });
   try {
     policy.load(version, trainer.seed);
     const mismatch = await measureMismatch(policy.learner, sampled.map((tokens, index) => stepOf(tokens, index, version.version)), trainer.tokensPerMicroBatch);
     if (!mismatch) throw new RangeError('at least one sample is needed');
-    return mismatch;
+    return { ...mismatch, leftOut };
   } finally {
     await policy.close();
   }
@@ -84,7 +92,7 @@ export const backendSampler = (backend: PolicyBackend, name: string, maxTokens: 
   const reply = await backend.chat({ body, stream: false, headers: {}, version: null, rollout: 'doctor', responseId: 'chatcmpl-doctor' }, signal);
   if (reply.kind !== 'json') throw new RunError('one body was asked for, and a stream came');
   const reason = reply.capture.find(({ quarantine }) => quarantine !== undefined)?.quarantine;
-  if (reason !== undefined) throw new RunError(`a call at temperature ${temperature} is recorded as "${reason}"`);
+  if (reason !== undefined) return `"${reason}"`;
   const promptTokenIds = reply.capture.find((delta) => delta.promptTokenIds !== undefined)?.promptTokenIds ?? new Int32Array();
   return {
     promptTokenIds, temperature,

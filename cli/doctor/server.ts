@@ -50,7 +50,7 @@ async function agreement(backend: PolicyBackend, path: string, { trainer }: Conf
     const [served] = await backend.models();
     const sample = backendSampler(backend, served?.id ?? '', tokens);
     const found = await measureAgreement({ sample, model, version: base, trainer, cacheDir, samples });
-    const said = `server and trainer differ by at most ${found.maxAbsolute.toExponential(2)} (mean ${found.meanAbsolute.toExponential(2)}) in the log-probs of ${found.tokens} tokens`;
+    const said = `server and trainer differ by at most ${found.maxAbsolute.toExponential(2)} (mean ${found.meanAbsolute.toExponential(2)}) in the log-probs of ${found.tokens} tokens${found.leftOut.length === 0 ? '' : `; ${found.leftOut.length} of ${samples} calls were recorded as ${found.leftOut[0]}`}`;
     if (!(found.meanAbsolute <= trainer.maxLogprobMismatch)) throw new RunError(`${said}; rounds are refused past a mean of ${trainer.maxLogprobMismatch} (trainer.maxLogprobMismatch): are the weights the same, and as precise?`);
     return said;
   } finally {
