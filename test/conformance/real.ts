@@ -29,7 +29,7 @@ mkdirSync(cache, { recursive: true });
 
 const numberAt = async (url: string, pattern: RegExp): Promise<number> => Number(pattern.exec(await (await fetch(url)).text())?.[1] ?? NaN);
 
-const servers: Readonly<Record<string, { readonly missing: string | false; readonly open: () => Promise<Subject> }>> = {
+const servers: Readonly<Record<string, { readonly missing: string | false; readonly forms?: 'server'; readonly open: () => Promise<Subject> }>> = {
   embedded: {
     missing: smollm2Path === null && 'npm run smollm2',
     open: async () => {
@@ -52,18 +52,19 @@ const servers: Readonly<Record<string, { readonly missing: string | false; reado
     },
   },
   vLLM: {
+    forms: 'server',
     missing: (python === undefined && 'FULGURITE_VLLM_PYTHON') || (smollm2Path === null && 'npm run smollm2'),
     open: async () => {
-      const server = await startVllmServer({ python: python ?? '', gguf: model, cache, more: ['--chat-template', chatTemplate] });
+      const server = await startVllmServer({ python: python ?? '', gguf: model, cache, more: ['--chat-template', chatTemplate, '--structured-outputs-config', '{"backend":"xgrammar","disable_any_whitespace":true}'] });
       return openSubject({ backend: { kind: 'vllm', baseUrls: [server.url] }, running: () => numberAt(`${server.url}/metrics`, /^vllm:num_requests_running\{[^}]*\} (\d+)/m), server });
     },
   },
 };
 
 const columns = new Map<string, readonly Ability[]>();
-for (const [name, { missing, open }] of Object.entries(servers)) {
+for (const [name, { missing, open, forms = 'us' }] of Object.entries(servers)) {
   if (only.length > 0 && !only.includes(name)) continue;
-  if (missing === false) conformance(name, open, { onAbilities: (abilities) => { columns.set(name, abilities); } });
+  if (missing === false) conformance(name, open, { forms, onAbilities: (abilities) => { columns.set(name, abilities); } });
   else process.stderr.write(`${name} is left out: it needs ${missing}\n`);
 }
 

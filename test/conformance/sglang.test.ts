@@ -15,5 +15,5 @@ for (const incremental of [false, true]) {
   conformance(`SGLang (stand-in, events of ${incremental ? 'what is new' : 'all so far'})`, async () => {
     const server = await startSglangStandIn({ model, cacheDir: join(home, 'cache'), maxContext: 512, incremental });
     return openSubject({ backend: { kind: 'sglang', baseUrl: server.url, model, toolFormat: 'none' }, running: server.running, server });
-  }, { holdsForms: false });
+  }, { forms: 'nobody' });
 }

@@ -12,7 +12,7 @@ import type { Subject } from './subject.ts';
 const messages = [{ role: 'user' as const, content: 'Name three colors.' }];
 const greedy = { messages, temperature: 0, max_tokens: 24 };
 const weather = { type: 'object', properties: { city: { enum: ['Oslo', 'Rome'] }, celsius: { type: 'integer', minimum: -30, maximum: 45 } }, required: ['city', 'celsius'], additionalProperties: false };
-const tools = [{ type: 'function' as const, function: { name: 'get_weather', description: 'Says the weather', parameters: weather } }];
+const tools = [{ type: 'function' as const, function: { name: 'get_weather', description: 'Says the weather', strict: true, parameters: weather } }];
 const concurrent = 32;
 
 type Params = Omit<ChatCompletionCreateParams, 'model' | 'stream'>;
@@ -60,6 +60,11 @@ function assertExact(step: Step | undefined, usage?: Seen['usage'], held: readon
   assert.deepEqual([usage.prompt_tokens, usage.completion_tokens], [promptIds.length, completionIds.length]);
 }
 
+function assertWeather(json: string): void {
+  const said = JSON.parse(json) as { city?: unknown; celsius?: unknown };
+  assert.ok((said.city === 'Oslo' || said.city === 'Rome') && Number.isInteger(said.celsius), json);
+}
+
 /** Nothing of what only capture needs. */
 function assertClean({ raw }: Seen): void {
   assert.doesNotMatch(raw, /"(token_ids|prompt_token_ids|prompt_text)":(?!null)/);
@@ -67,13 +72,13 @@ function assertClean({ raw }: Seen): void {
 }
 
 export interface SuiteOptions {
-  /** False: a stand-in that answers freely, whatever form is asked for. */
-  readonly holdsForms?: boolean;
+  /** Who holds answers to the form that is asked for. `server`: what comes of it is the server's own; `nobody`: a stand-in that answers freely. Default: `us`. */
+  readonly forms?: 'us' | 'server' | 'nobody';
   /** Is told what the backend can do, in the end. */
   readonly onAbilities?: (abilities: readonly Ability[]) => void;
 }
 
-export function conformance(name: string, open: () => Promise<Subject>, { holdsForms = true, onAbilities }: SuiteOptions = {}): void {
+export function conformance(name: string, open: () => Promise<Subject>, { forms = 'us', onAbilities }: SuiteOptions = {}): void {
   describe(name, () => {
     let subject: Subject;
     before(async () => { subject = await open(); });
@@ -157,18 +162,19 @@ export function conformance(name: string, open: () => Promise<Subject>, { holdsF
         const [call] = choice?.message.tool_calls ?? [];
         assert.ok(call?.type === 'function');
         assert.equal(call.function.name, 'get_weather');
-        assert.match(call.function.arguments, /^\{/);
+        if (forms === 'us') assertWeather(call.function.arguments);
+        else JSON.parse(call.function.arguments);
         assert.equal(choice?.finish_reason, 'tool_calls');
       }
       for (const step of stepsOf()) assertExact(step, null, [null, 'raw_logprobs']);
     });
 
-    test('an answer of a JSON schema is one', { skip: !holdsForms && 'the stand-in knows no grammars' }, async () => {
+    test('an answer of a JSON schema is one', { skip: forms === 'nobody' && 'the stand-in knows no grammars' }, async () => {
       const { choices: [choice] } = await subject.client.chat.completions.create({
         model: subject.model, messages, temperature: 0.7, seed: 1, max_tokens: 200, response_format: { type: 'json_schema', json_schema: { name: 'weather', strict: true, schema: weather } },
       });
-      const said = JSON.parse(choice?.message.content ?? '') as { city: string; celsius: number };
-      assert.ok(['Oslo', 'Rome'].includes(said.city) && Number.isInteger(said.celsius), choice?.message.content ?? '');
+      // A small model may write spaces until it is cut off, where the server lets it.
+      if (forms === 'us' || choice?.finish_reason === 'stop') assertWeather(choice?.message.content ?? '');
       for (const step of stepsOf()) assertExact(step, null, [null, 'raw_logprobs']);
     });
 

@@ -8,7 +8,7 @@ import type { GenerateRequest, SampledToken } from '../../../engine/engine.ts';
 import { openText } from '../../../model/open.ts';
 import { listen, readJson, type StandIn } from './http.ts';
 
-interface Completion {
+export interface Completion {
   readonly prompt: number[];
   readonly n_predict: number;
   readonly n_cmpl: number;
@@ -23,16 +23,36 @@ interface Completion {
   readonly presence_penalty: number;
   readonly seed: number;
   readonly grammar?: string;
+  readonly lora?: readonly { readonly id: number; readonly scale: number }[];
+  readonly cache_prompt: boolean;
 }
 
-export async function startLlamaCppStandIn(model: string, cacheDir: string, maxContext: number): Promise<StandIn> {
+export interface LlamaCppStandIn extends StandIn {
+  /** The bodies of completions that were asked for. */
+  readonly asked: Completion[];
+}
+
+export interface LlamaCppOptions {
+  readonly model: string;
+  readonly cacheDir: string;
+  readonly maxContext: number;
+  /** Files of the adapters that it was started with; it only lists them. */
+  readonly adapters?: readonly string[];
+  /** The model was taught to write, and writes no halves of characters: its tokens of single bytes beyond ASCII are left out. */
+  readonly wholeCharacters?: boolean;
+  /** How it decodes speculatively. */
+  readonly speculative?: string;
+}
+
+export async function startLlamaCppStandIn({ model, cacheDir, maxContext, adapters = [], wholeCharacters = false, speculative = 'none' }: LlamaCppOptions): Promise<LlamaCppStandIn> {
   const engine = await startEngine({ model, cacheDir, maxContext, maxRows: 8, maxQueue: 100, maxQueueMs: 60_000, maxStallMs: 50, threads: 1, prefixCacheBytes: 0, swap: 'finish' });
   const { tokenizer, config } = openText(model);
+  const asked: Completion[] = [];
   let open = 0;
-  // A model that was taught to write does not write halves of characters: its tokens of single bytes are left out.
-  const partial = Array.from({ length: config.vocabSize }, (_, id) => id).filter((id) => tokenizer.tokenBytes(id).some((byte) => byte >= 0x80));
+  const partial = Array.from({ length: config.vocabSize }, (_, id) => id).filter((id) => wholeCharacters && tokenizer.tokenBytes(id).some((byte) => byte >= 0x80));
 
   const complete = async (body: Completion, response: ServerResponse): Promise<void> => {
+    asked.push(body);
     const client = new AbortController();
     open++;
     response.once('close', () => {
@@ -69,12 +89,12 @@ export async function startLlamaCppStandIn(model: string, cacheDir: string, maxC
 
   const answers: Record<string, (request: IncomingMessage, response: ServerResponse) => Promise<unknown>> = {
     '/health': () => Promise.resolve({ status: 'ok' }),
-    '/props': () => Promise.resolve({ default_generation_settings: { params: { 'speculative.types': 'none' }, n_ctx: maxContext }, total_slots: 8 }),
-    '/lora-adapters': () => Promise.resolve([]),
+    '/props': () => Promise.resolve({ default_generation_settings: { params: { 'speculative.types': speculative }, n_ctx: maxContext }, total_slots: 8 }),
+    '/lora-adapters': () => Promise.resolve(adapters.map((path, id) => ({ id, path, scale: 0 }))),
     '/tokenize': async (request) => ({ tokens: [...tokenizer.encode(String((await readJson(request))['content']))] }),
     '/completion': async (request, response) => complete(await readJson(request) as unknown as Completion, response), // as our own backend writes it
   };
-  return listen(answers, () => open, () => engine.close());
+  return { ...await listen(answers, () => open, () => engine.close()), asked };
 }
 
 function requestOf(body: Completion, stopTokenIds: readonly number[], banned: readonly number[]): GenerateRequest {
