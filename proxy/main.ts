@@ -90,7 +90,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   const trajectories = new Trajectories(db, writer);
   const inference = new TrajectoryInference();
   const identity = new Identity(trajectories, inference);
-  const recorder = new Recorder({ writer, identity, inference, retries: new RetryIndex(), metrics, whenUnwritable });
+  const recorder = new Recorder({ db, writer, identity, inference, retries: new RetryIndex(), metrics, whenUnwritable });
   const auth = new Auth({ keys, findMinted: (secret) => lookupKey(db, secret) });
   const app = createApp({
     auth, backend, db, gate, identity, log, metrics, policies, recorder, trajectories, writer,

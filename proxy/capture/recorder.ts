@@ -1,18 +1,21 @@
 /** Opens a call's steps before the call goes out. Closing them is `recording.ts`. */
 import { StoreError, unwritable } from '../../store/errors.ts';
 import { newId } from '../../store/ids.ts';
+import type { Database } from '../../store/open.ts';
 import type { CompleteStep } from '../../store/step-writes.ts';
 import type { StoreWriter } from '../../store/writer.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ChatEnvelope } from './call.ts';
 import { namedAgent, namedRollout, type Identity, type Source } from './identity.ts';
 import { conversationOf, type TrajectoryInference } from './inference.ts';
+import { recordedCall } from './recorded-call.ts';
 import { Recording, type RecordingParts } from './recording.ts';
 import { marksOf, type CallPosition, type Retried, type RetryIndex } from './retries.ts';
 import { openingPatienceMs } from './trajectories.ts';
 import { uncaptured } from './uncaptured.ts';
 
 export interface RecorderParts {
+  readonly db: Database;
   readonly writer: StoreWriter;
   readonly identity: Identity;
   readonly inference: TrajectoryInference;
@@ -54,14 +57,15 @@ export class Recorder {
   }
 
   async #open(call: IncomingCall): Promise<Recording> {
-    const { writer, identity, retries, metrics } = this.#parts;
+    const { db, writer, identity, retries, metrics } = this.#parts;
     const { source, envelope } = call;
     const named = namedRollout(source);
     const agent = namedAgent(source);
     const marks = marksOf(source, named, agent, call.requestBody);
     const earlier = retries.take(marks);
     const { trajectory, onAnswer } = named === null ? this.#infer(call, earlier) : { trajectory: identity.running(named), onAnswer: null };
-    const retried = earlier?.position.attemptId === trajectory.attemptId ? earlier : null;
+    const remembered = earlier?.position.attemptId === trajectory.attemptId ? earlier : null;
+    const retried = remembered ?? (marks.saysRetry ? recordedCall(db, trajectory, agent, call.requestBody) : null);
     const position: CallPosition = {
       callId: newId('ca'), rolloutId: trajectory.rolloutId, attemptId: trajectory.attemptId, sequence: retried?.position.sequence ?? trajectory.nextSequence++,
     };

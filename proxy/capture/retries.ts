@@ -10,7 +10,7 @@ import { BoundedMap } from './bounded-map.ts';
 import type { Source } from './identity.ts';
 
 /** SDKs back off for seconds between tries; an agent's own retry loop may take longer, but not minutes. */
-const windowMs = 60_000;
+export const retryWindowMs = 60_000;
 const maxCalls = 10_000;
 
 /** Where a call stands in its trajectory. */
@@ -61,7 +61,7 @@ export class RetryIndex {
   /** The call that this one tries again, or null. Each is answered by one retry. */
   take({ fingerprint, idempotencyKey, saysRetry }: RequestMarks): Retried | null {
     const known = this.#calls.get(fingerprint);
-    if (known === undefined || this.#now() - known.at > windowMs) return null;
+    if (known === undefined || this.#now() - known.at > retryWindowMs) return null;
     const isMarked = saysRetry || (idempotencyKey !== null && idempotencyKey === known.idempotencyKey);
     if (!known.hasFailed && !isMarked) return null;
     this.#calls.delete(fingerprint);

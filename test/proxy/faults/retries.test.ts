@@ -1,8 +1,9 @@
 /** A client that tries again: one place in the trajectory, one step to train on, whatever became of the first try. */
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import OpenAI from 'openai';
-import { startHarness, until, type Harness } from '../harness.ts';
+import { startHarness, tempDir, until, type Harness } from '../harness.ts';
 import { behind } from './behind.ts';
 import { wholeBody } from './chunks.ts';
 
@@ -58,6 +59,22 @@ describe('a call that its client says is tried again', () => {
     assert.deepEqual(steps().map(([, sequence]) => sequence), [0, 0]);
     await h.proxy.close(0);
     assert.equal((await second).status, 503);
+  });
+
+  test('after the server was started again', async () => {
+    const dataDir = tempDir();
+    const ask = (on: Harness, content: string, headers = {}) => on.chat(content, {}, path, headers).then((response) => response.text());
+    {
+      await using first = await startHarness({ dataDir });
+      path = `${(await (await first.post('/admin/rollouts', {})).json() as { base_url: string }).base_url}/chat/completions`;
+      await ask(first, 'one');
+      await ask(first, 'two');
+    }
+    await using second = await startHarness({ dataDir });
+    await ask(second, 'two', { 'x-stainless-retry-count': '1' });
+    await ask(second, 'three', { 'x-stainless-retry-count': '1' });
+    assert.deepEqual(second.steps().map((step) => [step.sequence, step.quarantineReason]), [[0, null], [1, 'retried'], [1, null], [2, null]]);
+    rmSync(dataDir, { recursive: true });
   });
 
   test('the same body at the same time, and nobody says more: calls of their own', async () => {
