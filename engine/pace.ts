@@ -22,10 +22,10 @@ export class Pace {
     return Math.min(Math.max(Math.floor(this.#tokens / SHORTEST) * SHORTEST, SHORTEST), this.#longest);
   }
 
-  /** A piece was read. What is shorter than asked for (a prompt's end) says too little. */
+  /** A piece was read; one may be longer than asked for (nobody was waiting). What is shorter (a prompt's end) says too little. */
   took(tokens: number, ms: number): void {
     if (tokens < this.tokens) return;
-    const next = this.tokens * Math.min(Math.max(this.#maxStallMs / Math.max(ms, 1e-3), 0.5), 1.5);
-    this.#tokens = Math.min(Math.max(next, SHORTEST), this.#longest);
+    const next = tokens * this.#maxStallMs / Math.max(ms, 1e-3);
+    this.#tokens = Math.min(Math.max(next, 0.5 * this.#tokens, SHORTEST), 1.5 * this.#tokens, this.#longest);
   }
 }

@@ -26,3 +26,17 @@ await test('a prompt\'s end, or one slow piece, does not change it for long', ()
   for (let i = 0; i < 4; i++) pace.took(pace.tokens, pace.tokens / 4);
   assert.ok(Math.abs(pace.tokens - usual) <= 16);
 });
+
+await test('what was read at once while nobody waited says how long it took, and no more', () => {
+  const pace = new Pace(50, 256);
+  for (let i = 0; i < 10; i++) pace.took(256, 256 / 1.6);
+  assert.equal(pace.tokens, 80);
+});
+
+await test('the shortest pieces are not for ever', () => {
+  const pace = new Pace(50, 256);
+  for (let i = 0; i < 10; i++) pace.took(pace.tokens, 1000);
+  assert.equal(pace.tokens, 16);
+  for (let i = 0; i < 10; i++) pace.took(pace.tokens, 10 + pace.tokens / 2);
+  assert.equal(pace.tokens, 64);
+});
