@@ -54,7 +54,7 @@ export class KvCache {
     const grown = new KvCache(this.shape, this.maxPositions);
     grown.rows = rows <= this.rows ? this.rows : Math.max(rows, 2 * this.rows, this.#firstRows);
     grown.positions = positions <= this.positions ? this.positions : bucket(positions, this.maxPositions);
-    grown.buffers = this.buffers.map(() => new Float32Array(grown.rows * grown.rowSize));
+    grown.buffers = parted(grown.rows * grown.rowSize, this.buffers.length);
     lengths.forEach((length, row) => copyRow(this, row, grown, row, length));
     this.rows = grown.rows;
     this.positions = grown.positions;
@@ -72,6 +72,15 @@ export class KvCache {
   view(buffer: number, first: number, count: number): Float32Array {
     return (this.buffers[buffer] ?? new Float32Array(0)).subarray(first * this.rowSize, (first + count) * this.rowSize);
   }
+}
+
+/**
+ * Equal parts of one allocation: large ones are mapped by the system as they are written. Of separate ones of some megabytes, later ones would come out of a
+ * heap, and be zeroed at once: up to a second, for memory that no row uses.
+ */
+function parted(size: number, count: number): Float32Array[] {
+  const all = new Float32Array(size * count);
+  return Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size));
 }
 
 /** Copies the first `length` positions of a row, within one cache or between two. */
