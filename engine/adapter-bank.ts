@@ -6,7 +6,7 @@
 import type { ModelConfig } from '../model/model.ts';
 import { LORA_B_SCALE, names } from './decode-graph.ts';
 import { adaptedMatrices, jointMatrices, rowsOf, type JointMatrix } from './joint-matrices.ts';
-import type { TensorView, TensorViews } from './session/session.ts';
+import type { Tensors, TensorView, TensorViews } from './session/session.ts';
 
 /** By module: `a` `[rank, in]`, `b` `[out, rank]` with alpha multiplied in. */
 export type AdapterMatrices = ReadonlyMap<string, AdapterFactors>;
@@ -46,7 +46,7 @@ export class AdapterBank {
   #capacity: ReadonlyMap<string, number>;
   #memory: ReadonlyMap<JointMatrix, Memory>;
   /** Feeds of places next to one another, by the first and the last. */
-  readonly #views = new Map<AdapterPlace, Map<AdapterPlace, TensorViews>>();
+  readonly #views = new Map<AdapterPlace, Map<AdapterPlace, Tensors>>();
 
   /** @param targets projections that take an adapter */
   constructor(config: ModelConfig, targets: readonly string[]) {
@@ -70,20 +70,20 @@ export class AdapterBank {
   }
 
   /** What a session for one adapter is fed. */
-  feedsOf(place: AdapterPlace): TensorViews {
+  feedsOf(place: AdapterPlace): Tensors {
     return this.#between(place, place);
   }
 
   /** What a session for rows of several adapters is fed. @param rows each one's adapter, null for none; one has one */
-  feedsOfRows(rows: readonly (AdapterPlace | null)[]): TensorViews {
+  feedsOfRows(rows: readonly (AdapterPlace | null)[]): { readonly factors: Tensors; readonly masks: TensorViews } {
     const used = this.#places.filter((place) => rows.includes(place));
     const first = used[0], last = used.at(-1);
-    if (!first || !last) return {};
+    if (!first || !last) return { factors: { inputs: {}, outputs: {} }, masks: {} };
     const masks = this.#kinds.map((kind) => [names.rowMask(kind), maskOf(kind, rows, first, last)] as const);
-    return { ...this.#between(first, last), ...Object.fromEntries(masks) };
+    return { factors: this.#between(first, last), masks: Object.fromEntries(masks) };
   }
 
-  #between(first: AdapterPlace, last: AdapterPlace): TensorViews {
+  #between(first: AdapterPlace, last: AdapterPlace): Tensors {
     const known = this.#views.get(first)?.get(last);
     if (known) return known;
     const views: Record<string, TensorView> = {};
@@ -93,9 +93,10 @@ export class AdapterBank {
       views[names.loraA(matrix)] = { data: a.subarray(from * matrix.inner, to * matrix.inner), shape: [to - from, matrix.inner] };
       views[names.loraB(matrix)] = { data: bTransposed.subarray(from * rows, to * rows), shape: [to - from, rows] };
     }
-    const ofFirst = this.#views.get(first) ?? new Map<AdapterPlace, TensorViews>();
-    this.#views.set(first, ofFirst.set(last, views));
-    return views;
+    const ofFirst = this.#views.get(first) ?? new Map<AdapterPlace, Tensors>();
+    const tensors = { inputs: views, outputs: {} };
+    this.#views.set(first, ofFirst.set(last, tensors));
+    return tensors;
   }
 
   /** A kind's rank is that of the matrix with most; at least one, so that there is something to multiply. */

@@ -7,7 +7,7 @@ import type { ModelConfig } from '../model/model.ts';
 import { AdapterBank, type AdapterMatrices, type AdapterPlace } from './adapter-bank.ts';
 import { MAX_BATCH, names, stepGraph, type GraphWeights, type Phase } from './decode-graph.ts';
 import type { KvCache } from './kv.ts';
-import type { Runtime, Session, TensorView, TensorViews } from './session/session.ts';
+import type { Runtime, Session, Tensors, TensorView, TensorViews } from './session/session.ts';
 
 export interface RunInput {
   /** `[batch, time]`, row after row. More than one token a row only with batch 1 (a limit of the attention kernel). */
@@ -48,14 +48,17 @@ interface Sessions {
 /** A session and what it is fed beside tokens and caches. */
 interface Sourced {
   readonly session: Session;
-  readonly feeds: TensorViews;
+  readonly standing: readonly Tensors[];
+  /** Which ranks are whose; where rows have several adapters. */
+  readonly masks?: TensorViews;
 }
 
 export class Runner {
   readonly config: ModelConfig;
   readonly targets: readonly string[];
   readonly #sessions: Sessions;
-  readonly #resident: TensorViews;
+  readonly #resident: Tensors;
+  readonly #caches = new CacheTensors();
   readonly #bank: AdapterBank;
   /** An adapter that changes nothing: what the session for prompts is fed for the base model. */
   readonly #none: AdapterPlace;
@@ -63,7 +66,7 @@ export class Runner {
 
   private constructor(sessions: Sessions, { config, targets, weights }: RunnerOptions) {
     this.#sessions = sessions;
-    this.#resident = weights.resident;
+    this.#resident = { inputs: weights.resident, outputs: {} };
     this.config = config;
     this.targets = targets;
     this.#bank = new AdapterBank(config, targets);
@@ -106,23 +109,24 @@ export class Runner {
     for (let from = 0; from < batch; from += MAX_BATCH) {
       const to = Math.min(from + MAX_BATCH, batch);
       const part = { ...input, tokenIds: tokenIds.subarray(from * time, to * time), batch: to - from, pasts: pasts.subarray(from, to), slot: slot + from, adapters: adapters.slice(from, to) };
-      const { session, feeds } = time > 1 ? this.#forPrompt(part.adapters[0] ?? null) : this.#forDecoding(part.adapters);
-      await session.run({ ...stepInputs(part, session.inputNames), ...feeds }, stepOutputs(part, this.#logits.subarray(from * vocabSize, to * vocabSize)));
+      const { session, standing, masks } = time > 1 ? this.#forPrompt(part.adapters[0] ?? null) : this.#forDecoding(part.adapters);
+      const logits: TensorView = { data: this.#logits.subarray(from * vocabSize, to * vocabSize), shape: [to - from, vocabSize] };
+      await session.run({ inputs: { ...stepInputs(part, session.inputNames), ...masks }, outputs: { [names.logits]: logits } }, [this.#caches.of(part), ...standing]);
     }
     return this.#logits.subarray(0, batch * vocabSize);
   }
 
   #forPrompt(adapter: AdapterPlace | null): Sourced {
-    return { session: this.#sessions.prompt, feeds: this.#bank.feedsOf(adapter ?? this.#none) };
+    return { session: this.#sessions.prompt, standing: [this.#bank.feedsOf(adapter ?? this.#none)] };
   }
 
   #forDecoding(adapters: readonly (AdapterPlace | null)[]): Sourced {
     const { decode, mixed, decodeBase } = this.#sessions;
     const [first = null] = adapters;
     const isOne = adapters.every((adapter) => adapter === first);
-    if (!isOne) return { session: mixed, feeds: { ...this.#resident, ...this.#bank.feedsOfRows(adapters) } };
-    if (first) return { session: decode, feeds: { ...this.#resident, ...this.#bank.feedsOf(first) } };
-    return { session: decodeBase, feeds: this.#resident };
+    if (isOne) return first ? { session: decode, standing: [this.#resident, this.#bank.feedsOf(first)] } : { session: decodeBase, standing: [this.#resident] };
+    const { factors, masks } = this.#bank.feedsOfRows(adapters);
+    return { session: mixed, standing: [this.#resident, factors], masks };
   }
 
   async release(): Promise<void> {
@@ -130,10 +134,9 @@ export class Runner {
   }
 }
 
-function stepInputs({ tokenIds, batch, pasts, cache, slot }: RunInput, inputNames: readonly string[]): TensorViews {
+function stepInputs({ tokenIds, batch, pasts }: RunInput, inputNames: readonly string[]): TensorViews {
   const time = tokenIds.length / batch;
   return {
-    ...Object.fromEntries(cacheViews(cache, slot, batch).map((view, buffer) => [names.past(buffer), view])),
     ...(inputNames.includes(names.positions) ? { [names.positions]: positionsOf(pasts, time) } : {}),
     [names.tokenIds]: { data: BigInt64Array.from(tokenIds, BigInt), shape: [batch, time] },
     [names.lastPosition]: { data: pasts.map((past) => past + time - 1), shape: [batch] },
@@ -142,22 +145,28 @@ function stepInputs({ tokenIds, batch, pasts, cache, slot }: RunInput, inputName
   };
 }
 
-/** The caches again, where they are: the kernel appends in place. */
-function stepOutputs({ batch, cache, slot }: RunInput, logits: Float32Array): TensorViews {
-  return {
-    [names.logits]: { data: logits, shape: [batch, logits.length / batch] },
-    ...Object.fromEntries(cacheViews(cache, slot, batch).map((view, buffer) => [names.present(buffer), view])),
-  };
-}
-
 function positionsOf(pasts: Int32Array, time: number): TensorView {
   const positions = BigInt64Array.from({ length: pasts.length * time }, (_, i) => BigInt((pasts[Math.floor(i / time)] ?? 0) + (i % time)));
   return { data: positions, shape: [pasts.length, time] };
 }
 
-function cacheViews(cache: KvCache, slot: number, batch: number): TensorView[] {
-  const shape = [batch, cache.shape.kvHeads, cache.positions, cache.shape.headDim];
-  return cache.buffers.map((_, buffer) => ({ data: cache.view(buffer, slot, batch), shape }));
+/** Slots of caches as tensors, for as long as a cache lies where it does. They are inputs, and outputs again where they are: the kernel appends in place. */
+class CacheTensors {
+  readonly #known = new WeakMap<KvCache['buffers'], Map<number, Tensors>>();
+
+  of({ cache, slot, batch }: Pick<RunInput, 'cache' | 'slot' | 'batch'>): Tensors {
+    const ofCache = this.#known.get(cache.buffers) ?? new Map<number, Tensors>();
+    this.#known.set(cache.buffers, ofCache);
+    const key = slot * (MAX_BATCH + 1) + batch;
+    const known = ofCache.get(key);
+    if (known) return known;
+    const shape = [batch, cache.shape.kvHeads, cache.positions, cache.shape.headDim];
+    const views = cache.buffers.map((_, buffer) => ({ data: cache.view(buffer, slot, batch), shape }));
+    const named = (name: (buffer: number) => string): TensorViews => Object.fromEntries(views.map((view, buffer) => [name(buffer), view]));
+    const tensors = { inputs: named(names.past), outputs: named(names.present) };
+    ofCache.set(key, tensors);
+    return tensors;
+  }
 }
 
 /** The file is named by its content, so that a graph of another version of this program is never taken for it. */

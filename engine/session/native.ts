@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { openApi, type OrtApi } from './c-api.ts';
 import { SPIN_US } from './options.ts';
-import type { Runtime, Session, SessionFile, TensorView, TensorViews } from './session.ts';
+import type { Runtime, Session, SessionFile, Tensors, TensorView, TensorViews } from './session.ts';
 
 // Values of the C API's enumerations.
 const LOG_FATAL = 4;
@@ -38,6 +38,14 @@ export class NativeRuntime implements Runtime {
   }
 }
 
+/** What a run is told of some tensors: addresses of names, and of values, side by side. */
+interface Bound {
+  readonly inputNames: readonly bigint[];
+  readonly inputs: readonly bigint[];
+  readonly outputNames: readonly bigint[];
+  readonly outputs: readonly bigint[];
+}
+
 class NativeSession implements Session {
   readonly inputNames: readonly string[];
   readonly #api: OrtApi;
@@ -45,28 +53,27 @@ class NativeSession implements Session {
   readonly #memory: bigint;
   /** Names as the runtime reads them: bytes ending in 0, and where they lie. */
   readonly #names = new Map<string, { readonly bytes: Uint8Array; readonly address: bigint }>();
+  /** Of standing tensors. Their values are released when nobody can run with them any more. */
+  readonly #bound = new WeakMap<Tensors, Bound>();
+  readonly #unreachable: FinalizationRegistry<Bound>;
 
   constructor(api: OrtApi, session: bigint) {
     this.#api = api;
     this.#session = session;
     this.#memory = made((out) => { api.createCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, out); });
     this.inputNames = namesOf(api, session);
+    this.#unreachable = new FinalizationRegistry((bound) => { this.#release(bound); });
   }
 
-  async run(inputs: TensorViews, outputs: TensorViews): Promise<void> {
+  async run(tensors: Tensors, standing: readonly Tensors[] = []): Promise<void> {
     await setImmediate();
-    const values: bigint[] = [];
-    const valueOf = (view: TensorView): bigint => {
-      const value = this.#value(view);
-      values.push(value);
-      return value;
-    };
+    const step = this.#bind(tensors);
     try {
-      const [inputNames, inputValues] = this.#arrays(inputs, valueOf);
-      const [outputNames, outputValues] = this.#arrays(outputs, valueOf);
-      this.#api.run(this.#session, null, inputNames, inputValues, inputNames.length, outputNames, outputNames.length, outputValues);
+      const parts = [step, ...standing.map((part) => this.#standing(part))];
+      const inputs = addresses(parts, 'inputs'), outputs = addresses(parts, 'outputs');
+      this.#api.run(this.#session, null, addresses(parts, 'inputNames'), inputs, inputs.length, addresses(parts, 'outputNames'), outputs.length, outputs);
     } finally {
-      for (const value of values) this.#api.releaseValue(value);
+      this.#release(step);
     }
   }
 
@@ -76,9 +83,33 @@ class NativeSession implements Session {
     return Promise.resolve();
   }
 
-  #arrays(views: TensorViews, valueOf: (view: TensorView) => bigint): readonly [names: BigUint64Array, values: BigUint64Array] {
-    const entries = Object.entries(views);
-    return [BigUint64Array.from(entries, ([name]) => this.#nameAddress(name)), BigUint64Array.from(entries, ([, view]) => valueOf(view))];
+  #standing(tensors: Tensors): Bound {
+    const known = this.#bound.get(tensors);
+    if (known) return known;
+    const bound = this.#bind(tensors);
+    this.#bound.set(tensors, bound);
+    this.#unreachable.register(tensors, bound);
+    return bound;
+  }
+
+  #bind({ inputs, outputs }: Tensors): Bound {
+    const values: bigint[] = [];
+    const valuesOf = (views: TensorViews): bigint[] => Object.values(views).map((view) => {
+      const value = this.#value(view);
+      values.push(value);
+      return value;
+    });
+    const namesIn = (views: TensorViews): bigint[] => Object.keys(views).map((name) => this.#nameAddress(name));
+    try {
+      return { inputNames: namesIn(inputs), inputs: valuesOf(inputs), outputNames: namesIn(outputs), outputs: valuesOf(outputs) };
+    } catch (error) {
+      for (const value of values) this.#api.releaseValue(value);
+      throw error;
+    }
+  }
+
+  #release({ inputs, outputs }: Bound): void {
+    for (const value of [...inputs, ...outputs]) this.#api.releaseValue(value);
   }
 
   #value({ data, shape }: TensorView): bigint {
@@ -95,6 +126,8 @@ class NativeSession implements Session {
     return address;
   }
 }
+
+const addresses = (parts: readonly Bound[], of: keyof Bound): BigUint64Array => BigUint64Array.from(parts.flatMap((part) => part[of]));
 
 function namesOf(api: OrtApi, session: bigint): string[] {
   const count = made((out) => { api.sessionGetInputCount(session, out); });

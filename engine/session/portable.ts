@@ -18,13 +18,16 @@ export class PortableRuntime implements Runtime {
     });
     return {
       inputNames: session.inputNames,
-      async run(inputs, outputs) { await session.run(tensors(inputs), tensors(outputs)); },
+      async run(step, standing = []) {
+        const parts = [step, ...standing];
+        await session.run(joined(parts.map(({ inputs }) => inputs)), joined(parts.map(({ outputs }) => outputs)));
+      },
       release: () => session.release(),
     };
   }
 }
 
-const tensors = (views: TensorViews): Record<string, Tensor> => Object.fromEntries(Object.entries(views).map(([name, view]) => [name, tensor(view)]));
+const joined = (parts: readonly TensorViews[]): Record<string, Tensor> => Object.fromEntries(parts.flatMap((views) => Object.entries(views).map(([name, view]) => [name, tensor(view)])));
 
 function tensor({ data, shape }: TensorView): Tensor {
   if (data instanceof Float32Array) return new Tensor('float32', data, shape);

@@ -9,13 +9,20 @@ export interface TensorView {
 
 export type TensorViews = Readonly<Record<string, TensorView>>;
 
+/** Some of a run's tensors, by the names of the graph's inputs and outputs. */
+export interface Tensors {
+  readonly inputs: TensorViews;
+  readonly outputs: TensorViews;
+}
+
 export interface Session {
   readonly inputNames: readonly string[];
   /**
    * Blocks its thread, but lets messages that have arrived be handled first. An input's memory may be an output's too where the kernel works in place.
+   * @param standing the rest of the tensors. What the runtime needs to know of such an object is made once: a step has hundreds of tensors, and all but a few are those of the step before
    * @throws Error the runtime's own message
    */
-  run(inputs: TensorViews, outputs: TensorViews): Promise<void>;
+  run(tensors: Tensors, standing?: readonly Tensors[]): Promise<void>;
   release(): Promise<void>;
 }
 

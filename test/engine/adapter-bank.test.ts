@@ -20,7 +20,7 @@ function adapter(rank: number, value: number, projections: readonly string[] = [
 await test('an adapter is fed as its own ranks, q\'s before v\'s, each for its own rows', () => {
   const bank = new AdapterBank(config, ['q_proj', 'v_proj']);
   const place = bank.add(adapter(2, 3));
-  const views = bank.feedsOf(place);
+  const { inputs: views } = bank.feedsOf(place);
   const { heads, kvHeads, headDim, hiddenSize } = config;
   const [q, k, v] = [heads * headDim, kvHeads * headDim, kvHeads * headDim];
   assert.deepEqual(views[qInput]?.shape, [4, hiddenSize]);
@@ -33,7 +33,7 @@ await test('an adapter is fed as its own ranks, q\'s before v\'s, each for its o
 await test('what is there stays as it was while others come and go, and a place that was left is taken again', () => {
   const bank = new AdapterBank(config, ['q_proj', 'v_proj']);
   const places = [1, 2, 3, 4, 5].map((value) => bank.add(adapter(2, value)));
-  const valueAt = (index: number): unknown => { const place = places[index]; return place && bank.feedsOf(place)[qInput]?.data[0]; };
+  const valueAt = (index: number): unknown => { const place = places[index]; return place && bank.feedsOf(place).inputs[qInput]?.data[0]; };
   assert.deepEqual([0, 1, 2, 3, 4].map(valueAt), [1, 2, 3, 4, 5]);
   const [, second, , , last] = places;
   assert.ok(second && last);
@@ -50,7 +50,8 @@ await test('a mask leaves each row the ranks of its own', () => {
   const bank = new AdapterBank(config, ['q_proj', 'v_proj']);
   const [one, two, three] = [1, 2, 1].map((rank, index) => bank.add(adapter(rank, index + 1, ['q_proj'])));
   assert.ok(one && two && three);
-  const views = bank.feedsOfRows([three, null, two, three]);
+  const { factors, masks } = bank.feedsOfRows([three, null, two, three]);
+  const views = { ...factors.inputs, ...masks };
   assert.deepEqual(views['row_mask.q_proj'], { shape: [3, 4], data: Int32Array.of(0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 1) });
   assert.equal(views[qInput]?.data.length, 3 * config.hiddenSize, 'only what lies between them');
 });

@@ -37,7 +37,7 @@ await test('the kernel computes with what was quantized, the same for a row alon
   const session = await (await openRuntime()).open({ path: join(directory.path, 'graph.onnx'), threads: 1 });
   const multiply = async (count: number): Promise<Float32Array> => {
     const y = new Float32Array(count * out);
-    await session.run({ x: { data: x.subarray(0, count * inner), shape: [count, inner] } }, { y: { data: y, shape: [count, out] } });
+    await session.run({ inputs: { x: { data: x.subarray(0, count * inner), shape: [count, inner] } }, outputs: { y: { data: y, shape: [count, out] } } });
     return y;
   };
   const all = await multiply(rows);

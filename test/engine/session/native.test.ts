@@ -24,10 +24,11 @@ await test('what the C API needs outlives a garbage collection', async () => {
   await setImmediate();
   const session = await runtime.open({ path, threads: 1 });
   const y = new Float32Array(3);
+  const standing = { inputs: {}, outputs: { y: { data: y, shape: [3] } } };
   for (let i = 0; i < 3; i++) {
     collectGarbage();
     await setImmediate();
-    await session.run({ x: { data: Float32Array.of(i, 1, 2), shape: [3] } }, { y: { data: y, shape: [3] } });
+    await session.run({ inputs: { x: { data: Float32Array.of(i, 1, 2), shape: [3] } }, outputs: {} }, [standing]);
     assert.deepEqual([...y], [i + 1, 2, 3]);
   }
   await session.release();

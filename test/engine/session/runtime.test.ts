@@ -34,7 +34,7 @@ for (const runtime of [new NativeRuntime(), new PortableRuntime()]) {
       assert.deepEqual(session.inputNames, ['x']);
       const memory = new Float32Array(8);
       for (const values of [[1, 2, 3], [4, 5, 6]]) {
-        await session.run({ x: { data: Float32Array.from(values), shape: [3] } }, { y: { data: memory.subarray(4, 7), shape: [3] } });
+        await session.run({ inputs: { x: { data: Float32Array.from(values), shape: [3] } }, outputs: { y: { data: memory.subarray(4, 7), shape: [3] } } });
         assert.deepEqual([...memory], [0, 0, 0, 0, ...values.map((value) => value + 1), 0]);
       }
       await session.release();
@@ -44,8 +44,8 @@ for (const runtime of [new NativeRuntime(), new PortableRuntime()]) {
       await using directory = await mkdtempDisposable(join(tmpdir(), 'session-'));
       const session = await plusOne(runtime, directory.path);
       const y = { data: new Float32Array(2), shape: [2] };
-      await assert.rejects(session.run({ x: { data: Int32Array.of(1, 2), shape: [2] } }, { y }), /Unexpected input data type|invalid data type/i);
-      await assert.rejects(session.run({ z: y }, { y }), /z|input 'x' is missing/);
+      await assert.rejects(session.run({ inputs: { x: { data: Int32Array.of(1, 2), shape: [2] } }, outputs: { y } }), /Unexpected input data type|invalid data type/i);
+      await assert.rejects(session.run({ inputs: { z: y }, outputs: { y } }), /z|input 'x' is missing/);
       await session.release();
       await assert.rejects(async () => runtime.open({ path: join(directory.path, 'missing.onnx'), threads: 1 }), /missing\.onnx/);
     });
