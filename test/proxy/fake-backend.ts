@@ -22,7 +22,6 @@ export class FakeBackend implements PolicyBackend {
   readonly unloaded: number[] = [];
   readonly calls: ChatCall[] = [];
   aborted = 0;
-  framesTaken = 0;
   #current = 0;
   #policies: boolean;
 
@@ -77,7 +76,6 @@ export class FakeBackend implements PolicyBackend {
         if (behaviour === 'slow') await sleep(5, undefined, { signal });
         if (behaviour === 'fail_midstream' && position === 3) throw new ApiError(502, 'The engine failed.', { code: 'engine_failed', type: 'server_error' });
         if (behaviour === 'truncate' && position === 3) return;
-        this.framesTaken++;
         const at = behaviour === 'swap' && position >= 2 ? version + 1 : version;
         yield { data: chunk(choice, { content: letter }, null), capture: [{ choice, tokenIds: [idOf(letter)], logprobs: [-0.25], version: at }] };
       }
