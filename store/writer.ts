@@ -61,10 +61,13 @@ export async function startWriter(options: WriterOptions): Promise<StoreWriter> 
   return connectWriter(worker, options);
 }
 
+/** V8 lets short-lived garbage grow for as long as there is room: without a limit the thread's memory would rise for hours. */
+const maxYoungGenerationSizeMb = 16;
+
 /** The thread alone; it posts `ready` or `refused`. */
 export function startThread(workerData: WriterData): Worker {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return new Worker(new URL(`./writer-thread.${extension}`, import.meta.url), { workerData, name: 'store-writer' });
+  return new Worker(new URL(`./writer-thread.${extension}`, import.meta.url), { workerData, name: 'store-writer', resourceLimits: { maxYoungGenerationSizeMb } });
 }
 
 /** The writer over a thread that is ready. */

@@ -142,8 +142,8 @@ async function memory(servers: Contenders, clients: number, requests: number, pr
   const server = servers.get('fulgurite');
   if (server === undefined) throw new Error('it is always there');
   const growth = await memoryGrowth(server, requestBody({ stream: false }), clients, requests);
-  const figures = { requests, startMb: digits(growth.startMb, 0), endMb: digits(growth.endMb, 0), mbPer10kRequests: digits(growth.mbPer10kRequests) };
-  print(`memory over ${requests} requests: ${figures.startMb} → ${figures.endMb} MB, ${figures.mbPer10kRequests} MB per 10,000`);
+  const figures = { requests, mb: growth.mb.map((mb) => digits(mb, 0)), mbPer10kRequests: digits(growth.mbPer10kRequests) };
+  print(`memory over ${requests} requests: ${figures.mb.join(' ')} MB, ${figures.mbPer10kRequests} MB per 10,000`);
   return figures;
 }
 

@@ -3,12 +3,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Server } from '../server.ts';
 import { throughput } from './throughput.ts';
 
-export interface Growth { readonly startMb: number; readonly endMb: number; readonly mbPer10kRequests: number; readonly requests: number }
+export interface Growth {
+  /** At equal distances, from the first request to the last. */
+  readonly mb: readonly number[];
+  readonly mbPer10kRequests: number;
+}
 
 const SAMPLE_MS = 250;
+const POINTS = 11;
+/** Until code is compiled, heaps have grown and caches are full. */
+const WARM_UP_REQUESTS = 20_000;
 
 /** The slope of a straight line through the samples: load is constant, so time stands for requests. */
 export async function memoryGrowth(server: Server, body: Buffer, clients: number, requests: number): Promise<Growth> {
+  await throughput(server.url, body, clients, { requests: WARM_UP_REQUESTS });
   const samples: { readonly at: number; readonly mb: number }[] = [];
   const ended = new AbortController();
   const sampling = (async () => {
@@ -17,8 +25,8 @@ export async function memoryGrowth(server: Server, body: Buffer, clients: number
   await throughput(server.url, body, clients, { requests });
   ended.abort();
   await sampling;
-  const [first, last] = [samples[0], samples.at(-1)];
-  return { startMb: first?.mb ?? NaN, endMb: last?.mb ?? NaN, mbPer10kRequests: slope(samples) * (last?.at ?? NaN) * (10_000 / requests), requests };
+  const mb = Array.from({ length: POINTS }, (_, i) => samples[Math.round((i / (POINTS - 1)) * (samples.length - 1))]?.mb ?? NaN);
+  return { mb, mbPer10kRequests: slope(samples) * (samples.at(-1)?.at ?? NaN) * (10_000 / requests) };
 }
 
 /** Least squares, MiB a millisecond. */
