@@ -5,7 +5,7 @@ import type { Grammar } from '../../../model/grammar.ts';
 import type { Tokenizer } from '../../../model/tokenizer.ts';
 import { ApiError, UpstreamError } from '../../errors.ts';
 import { inexact } from '../openai/recording.ts';
-import type { TokenEngine, TokenEvent } from '../tokens/engine.ts';
+import { marked, type TokenEngine, type TokenEvent } from '../tokens/engine.ts';
 import { isContextFree } from '../tokens/gbnf.ts';
 import type { TokenServer } from '../tokens/server.ts';
 import { completionBody, probabilitiesOf, type AdapterScale } from './asking.ts';
@@ -47,7 +47,11 @@ export class LlamaCppEngine implements TokenEngine {
     return isContextFree(grammar);
   }
 
-  async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<TokenEvent> {
+  generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<TokenEvent> {
+    return marked(this.#sample(request, signal), request.n, request.grammar === undefined ? null : notHeld);
+  }
+
+  async *#sample(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<TokenEvent> {
     const version = request.version ?? this.#current;
     const reader = new CompletionReader(request.n, {
       version,
@@ -56,7 +60,6 @@ export class LlamaCppEngine implements TokenEngine {
       promptTokens: request.promptTokenIds.length,
       stopTokenIds: request.stopTokenIds,
     }, this.#hidden);
-    if (request.grammar !== undefined) for (let choice = 0; choice < request.n; choice++) yield { type: 'unusable', choice, reason: notHeld };
     const adapters = this.#scales(version);
     for await (const event of this.#server.events('/completion', completionBody(request, adapters), signal)) {
       for (const read of reader.read(event)) {

@@ -3,7 +3,7 @@ import type { GenerateRequest, PolicyFiles } from '../../../engine/engine.ts';
 import type { Grammar } from '../../../model/grammar.ts';
 import { ApiError, UpstreamError } from '../../errors.ts';
 import { PolicyLeases } from '../leases.ts';
-import type { TokenEngine, TokenEvent } from '../tokens/engine.ts';
+import { marked, type TokenEngine, type TokenEvent } from '../tokens/engine.ts';
 import { isContextFree } from '../tokens/gbnf.ts';
 import type { TokenServer } from '../tokens/server.ts';
 import { adapterOf, type Adapter } from '../vllm/adapter.ts';
@@ -34,13 +34,15 @@ export class SglangEngine implements TokenEngine {
     return isContextFree(grammar);
   }
 
-  async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<TokenEvent> {
+  generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<TokenEvent> {
+    return marked(this.#sample(request, signal), request.n, unusableReason(request.sampling, this.#facts.logprobs));
+  }
+
+  async *#sample(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<TokenEvent> {
     const version = request.version ?? this.#current;
     const lease = this.#policies.lease(version);
     try {
       const reader = new GenerateReader(request.n, { version, promptTokens: request.promptTokenIds.length });
-      const reason = unusableReason(request.sampling, this.#facts.logprobs);
-      if (reason !== null) for (let choice = 0; choice < request.n; choice++) yield { type: 'unusable', choice, reason };
       for await (const event of this.#server.events('/generate', generateBody(request, lease.loaded?.name ?? null), signal)) {
         yield* reader.read(event);
         if (reader.hasEnded) return;

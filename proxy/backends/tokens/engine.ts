@@ -23,3 +23,14 @@ export interface TokenEngine extends Pick<Engine, 'maxContext' | 'loadPolicy' | 
   stats(): Promise<Readonly<Record<string, number>>>;
   health(): Promise<{ readonly ok: boolean; readonly detail: string }>;
 }
+
+/** Events of `n` choices, all of them marked where there is a reason: after the first event, so that a request that is refused has none. */
+export async function* marked(events: AsyncIterable<TokenEvent>, n: number, reason: string | null): AsyncGenerator<TokenEvent> {
+  let isMarked = reason === null;
+  for await (const event of events) {
+    yield event;
+    if (isMarked || reason === null) continue;
+    isMarked = true;
+    for (let choice = 0; choice < n; choice++) yield { type: 'unusable', choice, reason };
+  }
+}

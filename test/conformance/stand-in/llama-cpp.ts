@@ -40,11 +40,13 @@ export interface LlamaCppOptions {
   readonly adapters?: readonly string[];
   /** The model was taught to write, and writes no halves of characters: its tokens of single bytes beyond ASCII are left out. */
   readonly wholeCharacters?: boolean;
+  /** Answers every completion so, with status 400. */
+  readonly refusal?: string;
   /** How it decodes speculatively. */
   readonly speculative?: string;
 }
 
-export async function startLlamaCppStandIn({ model, cacheDir, maxContext, adapters = [], wholeCharacters = false, speculative = 'none' }: LlamaCppOptions): Promise<LlamaCppStandIn> {
+export async function startLlamaCppStandIn({ model, cacheDir, maxContext, adapters = [], wholeCharacters = false, refusal, speculative = 'none' }: LlamaCppOptions): Promise<LlamaCppStandIn> {
   const engine = await startEngine({ model, cacheDir, maxContext, maxRows: 8, maxQueue: 100, maxQueueMs: 60_000, maxStallMs: 50, threads: 1, prefixCacheBytes: 0, swap: 'finish' });
   const { tokenizer, config } = openText(model);
   const asked: Completion[] = [];
@@ -53,6 +55,10 @@ export async function startLlamaCppStandIn({ model, cacheDir, maxContext, adapte
 
   const complete = async (body: Completion, response: ServerResponse): Promise<void> => {
     asked.push(body);
+    if (refusal !== undefined) {
+      response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ error: { code: 400, message: refusal, type: 'invalid_request_error' } }));
+      return;
+    }
     const client = new AbortController();
     open++;
     response.once('close', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { configSchema } from '../../../../config/schema.ts';
 import { createBackend } from '../../../../proxy/backends/index.ts';
+import { UpstreamError } from '../../../../proxy/errors.ts';
 import { createLog } from '../../../../proxy/log.ts';
 import { startLlamaCppStandIn, type LlamaCppOptions } from '../../../conformance/stand-in/llama-cpp.ts';
 import { chatCall, outcome } from '../answers.ts';
@@ -71,4 +72,13 @@ test('forms are asked for by a grammar; those that it cannot hold are refused', 
   assert.equal(seen.kept[0]?.quarantine, 'raw_logprobs');
   const strict = [{ type: 'function', function: { name: 'f', strict: true, parameters: schema } }];
   await assert.rejects(opened.chat({ tools: strict }), /cannot hold.*strict/);
+});
+
+test('a request that the server refuses is its error, with its status, streamed or whole', async () => {
+  await using opened = await open({ refusal: 'failed to parse grammar' });
+  const response_format = { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'object' } } };
+  for (const stream of [false, true]) {
+    await assert.rejects(opened.backend.chat(chatCall({ model: 'chain', messages: [{ role: 'user', content: 'Hi' }], stream, response_format }), new AbortController().signal),
+      (error) => error instanceof UpstreamError && error.status === 400 && error.message === 'failed to parse grammar');
+  }
 });
