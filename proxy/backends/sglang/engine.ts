@@ -60,7 +60,7 @@ export class SglangEngine implements TokenEngine {
     try {
       await this.#server.post('/load_lora_adapter', { lora_name: adapter.name, lora_path: adapter.directory }, AbortSignal.timeout(loadTimeoutMs));
     } catch (error) {
-      throw new ApiError(409, `SGLang does not take policy version ${version}: ${error instanceof Error ? error.message : String(error)} It must be started with --enable-lora, and see ${adapter.directory}.`, { code: 'adapter_refused', cause: error });
+      if (!isLoadedAlready(error)) throw new ApiError(409, `SGLang does not take policy version ${version}: ${error instanceof Error ? error.message : String(error)} It must be started with --enable-lora, and see ${adapter.directory}.`, { code: 'adapter_refused', cause: error });
     }
     this.#policies.add(version, adapter);
   }
@@ -92,3 +92,6 @@ export class SglangEngine implements TokenEngine {
     return this.#server.close();
   }
 }
+
+/** By an earlier process of ours: the name says which weights it has. */
+const isLoadedAlready = (error: unknown): boolean => error instanceof UpstreamError && error.status === 400 && /\balready (loaded|exists)\b/.test(error.message);

@@ -67,6 +67,8 @@ test('a version is an adapter under a name of its own, and leaves when its last 
   writeFileSync(join(directory, 'policy.json'), JSON.stringify({ files: { 'adapter_model.safetensors': 'abcdef0123456789' } }));
   await backend.loadPolicy({ version: 3, kind: 'adapter', directory });
   assert.deepEqual([...server.adapters.loaded], ['fulgurite-3-abcdef012345']);
+  // As after a restart of the proxy.
+  await backend.loadPolicy({ version: 3, kind: 'adapter', directory });
   await opened.chat({});
   assert.deepEqual(server.adapters.used, []);
   await backend.setCurrent(3);
