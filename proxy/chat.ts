@@ -1,5 +1,6 @@
 /** POST /v1/chat/completions: identity → open steps → backend → commit → the end of the answer. */
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { StoreError } from '../store/errors.ts';
 import { sourceOf, type AppContext } from './context.ts';
 import { requireScope } from './auth.ts';
 import { CutOff, type BackendReply, type PolicyBackend } from './backends/backend.ts';
@@ -84,8 +85,9 @@ async function recordFailure(error: unknown, recording: Recording, call: OpenCal
   const failure = toApiError(cause);
   try {
     await recording.failed(closingState(cause, failure), `${failure.code ?? failure.type}: ${failure.message}`);
-  } catch {
+  } catch (unrecorded) {
     // A store that takes nothing says so by itself; the client is told of what happened to its call.
+    if (!(unrecorded instanceof StoreError)) throw unrecorded;
   }
   return failure;
 }
