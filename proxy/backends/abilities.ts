@@ -20,7 +20,7 @@ interface Heard {
 const callTimeoutMs = 120_000;
 const messages = [{ role: 'user', content: 'Say something about the sea.' }];
 const schema = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'], additionalProperties: false };
-const tools = [{ type: 'function', function: { name: 'look', description: 'Looks', parameters: schema } }];
+const tools = [{ type: 'function', function: { name: 'look', description: 'Looks', strict: true, parameters: schema } }];
 
 /** A finding that is neither a plain yes nor an error. */
 interface Found {
@@ -38,8 +38,8 @@ export async function* probeAbilities(backend: PolicyBackend): AsyncGenerator<Ab
     ['temperature', async () => exact(await ask({ temperature: 0.5 }), 'log-probs of what is sampled from, at any temperature')],
     ['top_p', async () => exact(await ask({ temperature: 1, top_p: 0.5 }), 'log-probs of what is sampled from, cut as it was')],
     ['choices', async () => exact(await ask({ temperature: 1, n: 2 }), 'n = 2, each choice with its ids')],
-    ['tools', async () => called(await ask({ temperature: 1, max_tokens: 64, tools, tool_choice: 'required' }))],
-    ['schemas', async () => valid(await ask({ temperature: 1, max_tokens: 64, response_format: { type: 'json_schema', json_schema: { name: 'look', strict: true, schema } } }))],
+    ['tools', async () => called(await ask({ temperature: 1, max_tokens: 100, tools, tool_choice: 'required' }))],
+    ['schemas', async () => valid(await ask({ temperature: 1, max_tokens: 100, response_format: { type: 'json_schema', json_schema: { name: 'look', strict: true, schema } } }))],
     ['abort', () => aborted(backend, model?.id ?? '')],
   ];
   for (const [name, probe] of rows) yield { name, ...await probe().catch((error: unknown): Found => ({ short: 'no', detail: error instanceof Error ? error.message : String(error) })) };

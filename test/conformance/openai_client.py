@@ -32,10 +32,10 @@ def tools():
     body = {**greedy, "max_tokens": 200, "tools": [tool], "tool_choice": "required", "parallel_tool_calls": False}
     call = client.chat.completions.create(**body).choices[0].message.tool_calls[0]
     assert call.function.name == "get_weather", call
-    json.loads(call.function.arguments)
+    arguments = json.loads(call.function.arguments)
     with client.chat.completions.stream(**body) as stream:
         final = stream.get_final_completion().choices[0]
-    assert final.finish_reason == "tool_calls" and final.message.tool_calls[0].function.arguments == call.function.arguments, final
+    assert final.finish_reason == "tool_calls" and json.loads(final.message.tool_calls[0].function.arguments) == arguments, (final, call)
 
 
 def errors():
