@@ -1,0 +1,10 @@
+/** An SGLang server behind the proxy. */
+import type { TokenBackend } from '../tokens/backend.ts';
+import { connectTokenServer, type TokenServerSettings } from '../tokens/connect.ts';
+import { SglangEngine } from './engine.ts';
+import { readFacts } from './facts.ts';
+
+/** @throws ModelError, ChatTemplateError or ApiError with a sentence that says what to do */
+export function startSglang(settings: TokenServerSettings): Promise<TokenBackend> {
+  return connectTokenServer(settings, async (server, model, signal) => new SglangEngine(server, await readFacts(server, model, signal)));
+}
