@@ -67,7 +67,7 @@ export async function startLiteLlm(program: string, upstream: Upstream, director
   writeFileSync(config, JSON.stringify({
     model_list: [{ model_name: MODEL, litellm_params: { model: `openai/${MODEL}`, api_base: `${upstream.url}/v1`, api_key: 'none' } }],
   }));
-  return startProgram(program, ['--config', config, '--host', '127.0.0.1', '--port', String(port)], { port, readyPath: '/health/liveliness', cwd: directory, env: { ...process.env, LITELLM_LOCAL_MODEL_COST_MAP: 'True' } });
+  return startProgram(program, ['--config', config, '--host', '127.0.0.1', '--port', String(port)], { port, readyPath: '/health/liveliness', cwd: directory, env: { ...process.env, LITELLM_LOCAL_MODEL_COST_MAP: 'True', LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY: 'true' } });
 }
 
 /** Agent Lightning's server, one rollout: its events stay in memory. */
