@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { choose } from '../../../../proxy/backends/vllm/choose.ts';
+import { choose, type Choosable } from '../../../../proxy/backends/vllm/choose.ts';
 import { isUnknownModel, readLoad, readModels } from '../../../../proxy/backends/vllm/protocol.ts';
 import { messageOf } from '../../../../proxy/backends/openai/upstream.ts';
 import { bodyOf, exchange } from '../fixture-server.ts';
@@ -32,8 +32,8 @@ test('a model that a server has lost is told from a client\'s mistake', () => {
 
 test('a call goes where its rollout was, else where fewest are open, else where none was for longest', () => {
   const [a, b, c] = [{ outstanding: 2, chosenAt: 1 }, { outstanding: 1, chosenAt: 3 }, { outstanding: 1, chosenAt: 2 }] as const;
-  assert.equal(choose([a, b, c], undefined), c);
-  assert.equal(choose([a, b, c], a), a);
-  assert.equal(choose([b, c], a), c, 'one that takes no calls is left');
+  assert.equal(choose<Choosable>([a, b, c], undefined), c);
+  assert.equal(choose<Choosable>([a, b, c], a), a);
+  assert.equal(choose<Choosable>([b, c], a), c, 'one that takes no calls is left');
   assert.equal(choose([], a), null);
 });
