@@ -33,9 +33,9 @@ export async function startUpstream(): Promise<Upstream> {
 /** Nothing in between. */
 export const direct = ({ url }: Upstream): Server => ({ url, readyMs: 0, memoryMb: () => Promise.resolve(0), cpuSeconds: () => Promise.resolve(0), [Symbol.asyncDispose]: () => Promise.resolve() });
 
-/** Capture on, no embedded model. */
+/** As it is installed, capture on, no embedded model. */
 export function startGateway(upstream: Upstream, dataDir: string): Promise<Server> {
-  return startOurs({ 'trainer.enabled': 'false', dataDir, 'backend.kind': 'openai', 'backend.baseUrl': `${upstream.url}/v1` });
+  return startOurs({ 'trainer.enabled': 'false', dataDir, 'backend.kind': 'openai', 'backend.baseUrl': `${upstream.url}/v1` }, 'built');
 }
 
 /** One worker process, kept connections, no log, no buffering of streams. */

@@ -3,6 +3,7 @@
  * a second, 200 streams at once, memory over many requests, bytes of the database for a step. `--parts` chooses among them. Other gateways are measured where they are installed:
  * `--nginx`, `--litellm` (its program), `--agent-lightning` (a Python that has it).
  */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,7 +18,8 @@ import { digits, quantile, table } from './report.ts';
 import { stream, type Streamed } from './streams.ts';
 import { throughput, type Throughput } from './throughput.ts';
 
-const cache = join(import.meta.dirname, '..', '..', '.cache', 'bench');
+const root = join(import.meta.dirname, '..', '..');
+const cache = join(root, '.cache', 'bench');
 /** In their order in the report. */
 type Contenders = ReadonlyMap<string, Server>;
 const parts = ['latency', 'throughput', 'streams', 'memory', 'disk'] as const;
@@ -40,6 +42,7 @@ export const run: Benchmark = async (args, print) => {
   });
   const wanted = new Set(values.parts.split(','));
   const [repetitions, clients] = [Number(values.repetitions), Number(values.clients)];
+  execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, 'gateway-'));
   try {
