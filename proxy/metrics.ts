@@ -25,6 +25,7 @@ export class Metrics {
   readonly lastRoundId = this.#gauge('fulgurite_last_round_id', 'Id of the newest finished round.', []);
   readonly storeQueue = this.#gauge('fulgurite_store_queue', 'Writes that wait for the store\'s writer thread.', []);
   readonly engine = this.#gauge('fulgurite_engine', 'What the policy backend says of itself.', ['stat']);
+  readonly exact = this.#gauge('fulgurite_backend_exact', '1 where the policy backend gives token ids and log-probs; 0: its steps are recorded as inexact, and not trained on.', []);
   readonly residentBytes = this.#gauge('fulgurite_resident_memory_bytes', 'Resident memory of the process.', []);
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {

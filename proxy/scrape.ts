@@ -24,6 +24,7 @@ export async function scrape({ metrics, db, writer, backend, gate }: ScrapeParts
   metrics.openCalls.set(gate.size);
   metrics.storeQueue.set(writer.stats().queuedCommands);
   metrics.currentVersion.set(backend.currentVersion());
+  metrics.exact.set(backend.capabilities().exact ? 1 : 0);
   metrics.residentBytes.set(process.memoryUsage.rss());
   readRounds(metrics, db);
   for (const [stat, value] of Object.entries(await backend.stats?.() ?? {})) metrics.engine.set({ stat }, value);

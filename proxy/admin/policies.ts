@@ -26,6 +26,7 @@ export function policyRoutes({ db, writer, backend, policies }: PolicyParts): Ho
   return new Hono<AppEnv>()
     .get('/', (c) => c.json({
       object: 'list', data: listPolicies(db).map((policy) => ({ ...snakeKeys(policy), object: 'policy' })), next_cursor: null, current_version: backend.currentVersion(),
+      backend: { name: backend.name, ...snakeKeys(backend.capabilities()) },
     }))
     .get('/promotions', (c) => c.json({ object: 'list', data: listPromotions(db).map(snakeKeys), next_cursor: null }))
     .post('/rollback', async (c) => {

@@ -19,6 +19,7 @@ async function start(backend: (home: string) => object) {
   const proxy = await startProxy(config, { env: {}, log: createLog('silent') });
   const db = openDatabase(config.dataDir, { readonly: true });
   return {
+    url: proxy.url,
     client: new OpenAI({ baseURL: `${proxy.url}/v1`, apiKey: 'none', maxRetries: 0 }),
     steps: (): Step[] => listSteps(db, { order: 'oldest', limit: 100 }).items.flatMap(({ id }) => getStep(db, id) ?? []),
     async [Symbol.asyncDispose]() {
@@ -69,6 +70,9 @@ test('calls to vLLM are recorded exactly; to a server without ids as inexact', a
     const plain = await whole.client.chat.completions.create(body);
     const streamed = await whole.client.chat.completions.stream(body).finalChatCompletion();
     assert.equal(streamed.choices[0]?.message.content, plain.choices[0]?.message.content);
+    const { backend: said } = await (await fetch(`${whole.url}/admin/policies`)).json() as { backend: { name: string; exact: boolean } };
+    assert.deepEqual([said.name, said.exact], ['openai', quarantine === null]);
+    assert.match(await (await fetch(`${whole.url}/metrics`)).text(), new RegExp(`fulgurite_backend_exact ${quarantine === null ? 1 : 0}\n`));
     const steps = whole.steps();
     assert.deepEqual(steps.map(({ state, quarantineReason }) => [state, quarantineReason]), [['complete', quarantine], ['complete', quarantine]]);
     assert.deepEqual(steps.map(({ responseId }) => responseId), [plain.id, streamed.id]);
