@@ -12,6 +12,7 @@ import type { Failure, RequestEvent } from './protocol.ts';
 import type { RunInput } from './runner.ts';
 import { keepPrompt, readBehindKnown } from './reuse.ts';
 import { FRESH_ROUND, nextAction, refusal, tokenLimit, type Limits, type Round } from './scheduler.ts';
+import type { StepOutput } from './step-output.ts';
 import { WaitingLine } from './waiting.ts';
 
 export interface BatcherParts {
@@ -163,14 +164,14 @@ export class Batcher {
     const { job, policy } = reading;
     const tokenIds = job.request.promptTokenIds.subarray(from, to);
     const begunMs = this.#parts.now();
-    const logits = await this.#run(lane, [reading], { tokenIds, batch: 1, pasts: Int32Array.of(from), cache: lane.cache, slot: lane.rows.length, adapters: [policy.adapter] });
-    if (!logits) return;
+    const output = await this.#run(lane, [reading], { tokenIds, batch: 1, pasts: Int32Array.of(from), cache: lane.cache, slot: lane.rows.length, adapters: [policy.adapter] });
+    if (!output) return;
     reading.done = to;
     this.#pace.took(to - from, this.#parts.now() - begunMs);
     this.#promptTokens += to - from;
     this.#round = { ...this.#round, prefilled: this.#round.prefilled + to - from };
     if (to < job.request.promptTokenIds.length) return;
-    const last = logits.slice();
+    const last = output.logits.slice();
     keepPrompt(this.#prefixes, lane, last);
     this.#choices.beginFirst(lane, job, policy, last);
   }
@@ -183,17 +184,18 @@ export class Batcher {
     this.#growFor(lane);
     const rows = [...lane.rows];
     if (rows.length === 0) return;
-    const logits = await this.#run(lane, rows, {
+    const output = await this.#run(lane, rows, {
       tokenIds: Int32Array.from(rows, ({ sampled }) => sampled.at(-1) ?? 0), batch: rows.length,
       pasts: Int32Array.from(rows, ({ length }) => length), cache: lane.cache, slot: 0, adapters: rows.map(({ policy }) => policy.adapter),
+      temperatures: Float32Array.from(rows, ({ job }) => job.request.sampling.temperature || 1),
     });
-    if (!logits) return;
+    if (!output) return;
     this.#decodeSteps++;
-    this.#choices.advance(lane, rows, logits);
+    this.#choices.advance(lane, rows, output);
   }
 
   /** Runs the model. Null: it failed, and with it this work; the engine itself goes on. */
-  async #run(lane: Lane, work: Lane['work'], input: RunInput): Promise<Float32Array | null> {
+  async #run(lane: Lane, work: Lane['work'], input: RunInput): Promise<StepOutput | null> {
     try {
       return await lane.runner.run(input);
     } catch (error) {

@@ -7,7 +7,8 @@ import type { Policy } from './policy.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Failure, RequestEvent } from './protocol.ts';
 import { keepRow } from './reuse.ts';
-import { NoDistributionError } from './sampler.ts';
+import { NoDistributionError, type Weighed } from './sampler.ts';
+import { outputRows, type StepOutput } from './step-output.ts';
 
 export interface ChoicesParts {
   readonly lanes: Iterable<Lane>;
@@ -66,15 +67,16 @@ export class Choices {
     this.#forgetStarted();
   }
 
-  /** One more token of each of these rows, which the lane has. @param logits `[rows, vocab]` */
-  advance(lane: Lane, rows: readonly Row[], logits: Float32Array): void {
-    const vocab = logits.length / rows.length;
+  /** One more token of each of these rows, which the lane has. @param output the step's, of these rows */
+  advance(lane: Lane, rows: readonly Row[], output: StepOutput): void {
+    const vocab = output.logits.length / rows.length;
     // Every row is longer by what this step appended, before any of them ends and another is moved into its slot.
     for (const row of rows) row.length++;
     for (const [index, row] of rows.entries()) {
       const slot = lane.rows.indexOf(row);
       if (slot < 0) continue; // its request failed with a sibling
-      if (this.#sample(row, logits.subarray(index * vocab, (index + 1) * vocab), row.policy.version)) this.#end(lane, slot);
+      const weighed = outputRows(output, vocab, index, index + 1);
+      if (this.#sample(row, weighed.logits, weighed, row.policy.version)) this.#end(lane, slot);
     }
     this.#forgetStarted();
   }
@@ -110,7 +112,7 @@ export class Choices {
     const prompt = row?.job.prompt;
     if (!row || !prompt) return;
     row.constraint = this.#constraintOf(row.job.request);
-    if (this.#sample(row, prompt.logits, prompt.version)) this.#end(lane, slot);
+    if (this.#sample(row, prompt.logits, null, prompt.version)) this.#end(lane, slot);
   }
 
   #constraintOf({ grammar, stopTokenIds }: GenerateRequest): Constraint | null {
@@ -138,11 +140,11 @@ export class Choices {
   }
 
   /** Samples and reports one token. True: the choice has ended. */
-  #sample(row: Row, logits: Float32Array, version: number): boolean {
+  #sample(row: Row, logits: Float32Array, weighed: Weighed | null, version: number): boolean {
     const { job, choice } = row;
     const { emit } = this.#parts;
     try {
-      const { token, reason } = draw(row, logits, version);
+      const { token, reason } = draw(row, logits, weighed, version);
       this.#tokens++;
       emit(job.id, { type: 'token', choice, token });
       if (!reason) return false;

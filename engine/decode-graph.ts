@@ -4,7 +4,7 @@
  */
 import { architectures, type Forward } from '../model/architectures/index.ts';
 import { linear } from '../model/architectures/linear.ts';
-import { add, cachedHeadDim, canRotate, cast, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, reshape, reshapeTo, rotary, shapeOf, split, transpose, where, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
+import { add, cachedHeadDim, canRotate, cast, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, mul, reduceSum, reshape, reshapeTo, rotary, shapeOf, softmax, split, transpose, where, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
@@ -12,8 +12,9 @@ import { adaptedMatrices, jointMatrices, rowsOf, type JointMatrix } from './join
 import type { KvShape } from './kv.ts';
 import type { QuantizedWeights } from './quantized-weights.ts';
 import type { TensorViews } from './session/session.ts';
+import { outputNames, probabilityBlock } from './step-output.ts';
 
-/** Names of the graph's inputs and outputs; those of the cache count from 0 in the order of `KvCache.buffers`. */
+/** Names of the graph's inputs, and of its outputs beside `outputNames`; those of the cache count from 0 in the order of `KvCache.buffers`. */
 export const names = {
   /** int64 `[batch, time]`. */
   tokenIds: 'token_ids',
@@ -25,8 +26,8 @@ export const names = {
   longest: 'longest',
   /** int64 `[batch]`: which of the batch·time tokens get logits. */
   wanted: 'wanted',
-  /** float32 `[batch, vocab]`. */
-  logits: 'logits',
+  /** float32 `[batch, 1]`: what each row's logits are multiplied by before probabilities are made of them. */
+  inverseTemperature: 'inverse_temperature',
   past: (buffer: number) => `past_${buffer}`,
   present: (buffer: number) => `present_${buffer}`,
   /** float32 `[rank, in]`. */
@@ -125,7 +126,12 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   };
   const architecture = architectures[config.architecture];
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
-  graph.output(names.logits, product(architecture.output(forward, gather(hidden, wanted)), architecture.headWeight(config)));
+  const logits = product(architecture.output(forward, gather(hidden, wanted)), architecture.headWeight(config));
+  const probabilities = softmax(mul(logits, graph.input(names.inverseTemperature, 'float32', ['B', 1])));
+  const block = probabilityBlock(config.vocabSize);
+  graph.output(outputNames.logits, logits);
+  graph.output(outputNames.probabilities, probabilities);
+  graph.output(outputNames.sums, reduceSum(reshape(probabilities, [0, config.vocabSize / block, block]), [2]));
   return encodeModel(graph);
 }
 

@@ -8,6 +8,7 @@ import { AdapterBank, type AdapterMatrices, type AdapterPlace } from './adapter-
 import { MAX_BATCH, names, stepGraph, type GraphWeights, type Phase } from './decode-graph.ts';
 import type { KvCache } from './kv.ts';
 import type { Runtime, Session, Tensors, TensorView, TensorViews } from './session/session.ts';
+import { newOutput, outputRows, outputViews, type StepOutput } from './step-output.ts';
 
 export interface RunInput {
   /** `[batch, time]`, row after row. More than one token a row only with batch 1 (a limit of the attention kernel). */
@@ -20,6 +21,8 @@ export interface RunInput {
   readonly slot: number;
   /** `[batch]`: each row's adapter, which is this runner's; null for the base model. */
   readonly adapters: readonly (AdapterPlace | null)[];
+  /** `[batch]`: of each row's probabilities. Default: 1. */
+  readonly temperatures?: Float32Array;
 }
 
 export interface RunnerOptions {
@@ -62,7 +65,7 @@ export class Runner {
   readonly #bank: AdapterBank;
   /** An adapter that changes nothing: what the session for prompts is fed for the base model. */
   readonly #none: AdapterPlace;
-  #logits = new Float32Array(0);
+  #output = newOutput(0, 0);
 
   private constructor(sessions: Sessions, { config, targets, weights }: RunnerOptions) {
     this.#sessions = sessions;
@@ -97,23 +100,19 @@ export class Runner {
     this.#bank.remove(place);
   }
 
-  /**
-   * Appends the tokens to the cache.
-   * @returns logits after each row's last token, `[batch, vocab]`; overwritten by the next run
-   */
-  async run(input: RunInput): Promise<Float32Array> {
-    const { tokenIds, batch, pasts, slot, adapters } = input;
+  /** Appends the tokens to the cache. @returns what follows each row's last token; overwritten by the next run */
+  async run(input: RunInput): Promise<StepOutput> {
+    const { tokenIds, batch, pasts, slot, adapters, temperatures = new Float32Array(batch).fill(1) } = input;
     const { vocabSize } = this.config;
     const time = tokenIds.length / batch;
-    if (this.#logits.length < batch * vocabSize) this.#logits = new Float32Array(batch * vocabSize);
+    if (this.#output.logits.length < batch * vocabSize) this.#output = newOutput(batch, vocabSize);
     for (let from = 0; from < batch; from += MAX_BATCH) {
       const to = Math.min(from + MAX_BATCH, batch);
-      const part = { ...input, tokenIds: tokenIds.subarray(from * time, to * time), batch: to - from, pasts: pasts.subarray(from, to), slot: slot + from, adapters: adapters.slice(from, to) };
+      const part = { ...input, tokenIds: tokenIds.subarray(from * time, to * time), batch: to - from, pasts: pasts.subarray(from, to), slot: slot + from, adapters: adapters.slice(from, to), temperatures: temperatures.subarray(from, to) };
       const { session, standing, masks } = time > 1 ? this.#forPrompt(part.adapters[0] ?? null) : this.#forDecoding(part.adapters);
-      const logits: TensorView = { data: this.#logits.subarray(from * vocabSize, to * vocabSize), shape: [to - from, vocabSize] };
-      await session.run({ inputs: { ...stepInputs(part, session.inputNames), ...masks }, outputs: { [names.logits]: logits } }, [this.#caches.of(part), ...standing]);
+      await session.run({ inputs: { ...stepInputs(part, session.inputNames), ...masks }, outputs: outputViews(outputRows(this.#output, vocabSize, from, to), to - from) }, [this.#caches.of(part), ...standing]);
     }
-    return this.#logits.subarray(0, batch * vocabSize);
+    return outputRows(this.#output, vocabSize, 0, batch);
   }
 
   #forPrompt(adapter: AdapterPlace | null): Sourced {
@@ -134,10 +133,11 @@ export class Runner {
   }
 }
 
-function stepInputs({ tokenIds, batch, pasts }: RunInput, inputNames: readonly string[]): TensorViews {
+function stepInputs({ tokenIds, batch, pasts, temperatures }: Required<RunInput>, inputNames: readonly string[]): TensorViews {
   const time = tokenIds.length / batch;
   return {
     ...(inputNames.includes(names.positions) ? { [names.positions]: positionsOf(pasts, time) } : {}),
+    [names.inverseTemperature]: { data: temperatures.map((temperature) => 1 / temperature), shape: [batch, 1] },
     [names.tokenIds]: { data: BigInt64Array.from(tokenIds, BigInt), shape: [batch, time] },
     [names.lastPosition]: { data: pasts.map((past) => past + time - 1), shape: [batch] },
     [names.longest]: { data: Int32Array.of(pasts.reduce((longest, past) => Math.max(longest, past), 0) + time), shape: [] },

@@ -6,6 +6,7 @@ import type { SampledToken, SamplingOptions } from './engine.ts';
 import { expOfNonPositive } from './exp.ts';
 import { offered } from './offered.ts';
 import type { Penalties, Seen } from './penalties.ts';
+import type { StepOutput } from './step-output.ts';
 import { topIds } from './top.ts';
 
 export type Shaping = Pick<SamplingOptions, 'temperature' | 'topP' | 'topK' | 'minP'>;
@@ -17,6 +18,9 @@ export interface Distribution {
   readonly weights: Float64Array;
   readonly total: number;
 }
+
+/** Probabilities of one row that were computed with its logits, at its temperature (1 where that is 0). */
+export type Weighed = Pick<StepOutput, 'probabilities' | 'sums'>;
 
 /** A policy whose numbers are broken (it diverged in training): there is nothing to sample from. */
 export class NoDistributionError extends Error {
@@ -32,10 +36,14 @@ export class NoDistributionError extends Error {
  * @param topLogprobs how many of the most likely tokens to report
  * @param seen what the penalties speak of; null where there are none
  * @param allowed the mask of a grammar (`Constraint.mask`); null where there is none
+ * @param weighed null where only the logits are known
  * @throws NoDistributionError
  */
-export function sample(logits: Float32Array, options: Sampling, u: number, topLogprobs: number, seen: Seen | null, allowed: Int32Array | null = null): Omit<SampledToken, 'version'> {
+export function sample(
+  logits: Float32Array, options: Sampling, u: number, topLogprobs: number, seen: Seen | null, allowed: Int32Array | null = null, weighed: Weighed | null = null,
+): Omit<SampledToken, 'version'> {
   const open = offered(logits, options, seen, allowed);
+  if (weighed && open === logits && !isCut(options) && isPrecise(options)) return sampleWeighed(logits, weighed, options.temperature, u, topLogprobs);
   const likeliest = argmax(logits);
   const best = open === logits ? likeliest : argmax(open);
   if (allowed !== null && open[best] === -Infinity) throw new NoDistributionError('the vocabulary has no token that continues the grammar');
@@ -45,13 +53,29 @@ export function sample(logits: Float32Array, options: Sampling, u: number, topLo
   const normalizer = rawMax + Math.log(plain && shaped ? shaped.total : expSum(logits, rawMax));
   if (!Number.isFinite(normalizer)) throw new NoDistributionError();
   const raw = (id: number) => (logits[id] ?? 0) - normalizer;
-  const drawn = shaped ? draw(shaped, u) : { id: best, logprob: raw(best) };
-  return {
-    id: drawn.id,
-    logprob: drawn.logprob,
-    rawLogprob: raw(drawn.id),
-    top: Array.from(topIds(logits, topLogprobs), (id) => ({ id, logprob: raw(id) })),
-  };
+  return withRaw(shaped ? draw(shaped, u) : { id: best, logprob: raw(best) }, logits, normalizer, topLogprobs);
+}
+
+/** In 32 bits, a logit divided by a small temperature has lost digits. */
+const isPrecise = ({ temperature }: Shaping): boolean => temperature === 0 || temperature >= 0.5;
+
+/** Nothing shapes the distribution but its temperature: of the vocabulary only the block with the token is walked. */
+function sampleWeighed(logits: Float32Array, weighed: Weighed, temperature: number, u: number, topLogprobs: number): Omit<SampledToken, 'version'> {
+  const { probabilities, sums } = weighed;
+  let total = 0;
+  for (let block = 0; block < sums.length; block++) total += sums[block] ?? 0;
+  const id = temperature === 0 ? argmax(logits) : idAt(weighed, u * total);
+  const logprob = Math.log((probabilities[id] ?? NaN) / total);
+  if (!Number.isFinite(logprob)) throw new NoDistributionError();
+  const isRaw = temperature === 1 || temperature === 0;
+  const max = isRaw ? 0 : logits[argmax(logits)] ?? 0;
+  return withRaw({ id, logprob }, logits, isRaw ? (logits[id] ?? 0) - logprob : max + Math.log(expSum(logits, max)), topLogprobs);
+}
+
+/** @param normalizer the logarithm of the sum of e to the power of each logit */
+function withRaw(drawn: { readonly id: number; readonly logprob: number }, logits: Float32Array, normalizer: number, topLogprobs: number): Omit<SampledToken, 'version'> {
+  const raw = (id: number) => (logits[id] ?? 0) - normalizer;
+  return { ...drawn, rawLogprob: raw(drawn.id), top: Array.from(topIds(logits, topLogprobs), (id) => ({ id, logprob: raw(id) })) };
 }
 
 /** The distribution after temperature (> 0), min-p, top-k and top-p. `max` is the largest logit. */
@@ -113,17 +137,32 @@ function nucleus(candidates: readonly number[], weights: Float64Array, total: nu
 }
 
 function draw({ ids, weights, total }: Distribution, u: number): { id: number; logprob: number } {
-  let left = u * total;
-  let at = -1;
+  const { at } = walk(weights, u * total);
+  if (at < 0) throw new NoDistributionError();
+  return { id: ids ? ids[at] ?? 0 : at, logprob: Math.log((weights[at] ?? 0) / total) };
+}
+
+/** The same in two steps: to a block by its sum, then to a token. −1: none has any probability. */
+function idAt({ probabilities, sums }: Weighed, left: number): number {
+  const block = walk(sums, left);
+  if (block.at < 0) return -1;
+  const size = probabilities.length / sums.length;
+  const first = block.at * size;
+  return first + walk(probabilities.subarray(first, first + size), block.left).at;
+}
+
+/** The first of the weights up to which they add up to more than `left`, and what is left before it. The last one with any weight also takes what rounding leaves over; −1: none has. */
+function walk(weights: Float32Array | Float64Array, left: number): { readonly at: number; readonly left: number } {
+  let at = -1, before = left, after = left;
   for (let i = 0; i < weights.length; i++) {
     const weight = weights[i] ?? 0;
     if (weight === 0) continue;
-    at = i; // the last one with any weight also takes what rounding leaves over
-    left -= weight;
-    if (left < 0) break;
+    at = i;
+    before = after;
+    after -= weight;
+    if (after < 0) break;
   }
-  if (at < 0) throw new NoDistributionError();
-  return { id: ids ? ids[at] ?? 0 : at, logprob: Math.log((weights[at] ?? 0) / total) };
+  return { at, left: before };
 }
 
 function argmax(logits: Float32Array): number {

@@ -22,5 +22,6 @@ export { rmsNorm } from './ops/rms-norm.ts';
 export { rotary } from './ops/rotary.ts';
 export { segmentTotal } from './ops/segment.ts';
 export { silu } from './ops/silu.ts';
+export { softmax } from './ops/softmax.ts';
 export { tokenDistribution } from './ops/token-distribution.ts';
 export { openWeightBlob, type WeightBlob } from './weight-blob.ts';

@@ -39,7 +39,7 @@ for (const name of ['llama-tied', 'llama-untied-llama3rope', 'qwen2', 'qwen3', '
         cache.reserve(slots.length, 64, []);
         const results: Float32Array[] = [];
         for (let step = 0; step < STEPS; step++) {
-          const logits = await base.runner.run({
+          const { logits } = await base.runner.run({
             tokenIds: Int32Array.from(slots, (row) => tokenOf(row, step)), batch: slots.length, pasts: new Int32Array(slots.length).fill(step), cache, slot: 0,
             adapters: slots.map((row) => rows[row]?.adapter ?? null),
           });

@@ -39,7 +39,7 @@ for (const name of ['llama-tied', 'llama-untied-llama3rope', 'qwen2', 'qwen3', '
       cache.reserve(1, time, []);
       const vocabulary = golden.config.vocabSize;
       for (const [start, end] of [[0, 5], [5, 6], [6, 14], [14, 16]] as const) {
-        const logits = await policy.runner.run({ tokenIds: ids.slice(start, end), batch: 1, pasts: Int32Array.of(start), cache, slot: 0, adapters: [null] });
+        const { logits } = await policy.runner.run({ tokenIds: ids.slice(start, end), batch: 1, pasts: Int32Array.of(start), cache, slot: 0, adapters: [null] });
         assertClose(logits.subarray(0, vocabulary), results.read('base/logits').data.subarray((end - 1) * vocabulary, end * vocabulary), 5e-5, `after ${end} tokens`);
       }
       policy.release();

@@ -113,3 +113,23 @@ test('a grammar\'s mask and a bias are part of the distribution, not of the raw 
   assert.equal(sample(logits, { ...plain, temperature: 1, topK: 1 }, 0.99, 0, null, allowed).id, 2, 'cuts are within the mask');
   assert.throws(() => sample(logits, { ...plain, temperature: 1 }, 0.5, 0, null, Int32Array.of(0, 0)), /continues the grammar/);
 });
+
+await test('with probabilities that came with the logits, the same token of the same probability', () => {
+  const width = 40, block = 8;
+  for (const temperature of [0, 0.2, 0.7, 1, 2]) {
+    const probabilities = Float32Array.from(logSoftmax(row, temperature || 1), Math.exp);
+    const sums = Float32Array.from({ length: width / block }, (_, i) => probabilities.subarray(i * block, (i + 1) * block).reduce((sum, p) => sum + p, 0));
+    for (let i = 0; i < 200; i++) {
+      const u = i === 0 ? 0 : i === 1 ? 1 - 2 ** -53 : uniform(1, 0, i);
+      const plainly = sample(row, { ...plain, temperature }, u, 3, null);
+      const weighed = sample(row, { ...plain, temperature }, u, 3, null, null, { probabilities, sums });
+      assert.equal(weighed.id, plainly.id);
+      assert.ok(Math.abs(weighed.logprob - plainly.logprob) < 1e-6 && Math.abs(weighed.rawLogprob - plainly.rawLogprob) < 1e-6);
+      assert.deepEqual(weighed.top.map(({ id }) => id), plainly.top.map(({ id }) => id));
+    }
+  }
+  const broken = new Float32Array(width).fill(NaN);
+  for (const temperature of [0, 1]) {
+    assert.throws(() => sample(broken, { ...plain, temperature }, 0.5, 0, null, null, { probabilities: broken, sums: new Float32Array(5).fill(NaN) }), NoDistributionError);
+  }
+});
