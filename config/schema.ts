@@ -34,7 +34,7 @@ export const embeddedBackendSchema = z.strictObject({
   maxRows: positive.default(16).describe('Sequences decoded in one batch.'),
   maxQueue: positive.default(1024).describe('Requests that may wait for a row; more get 503.'),
   maxQueueMs: positive.default(600_000).describe('Longest wait for a row, in milliseconds; then a request gets 503.'),
-  maxStallMs: positive.default(50).describe('About how long reading a prompt may hold up answers that are being generated, between two of their tokens, in milliseconds.'),
+  maxStallMs: positive.default(100).describe('About how long reading a prompt may hold up answers that are being generated, between two of their tokens, in milliseconds.'),
   prefixCacheBytes: z.number().int().min(0).default(256 * 1024 * 1024).describe('Memory for keys and values that later requests may reuse, in bytes; 0 keeps none.'),
   threads: z.number().int().min(0).default(0).describe('Threads for one decode step; 0: as many as there are cores, one for models below 32 MB.'),
   weights: z.enum(['float32', 'int8']).default('float32').describe('What the weights of linear layers are kept in for serving. int8 reads a quarter of the memory in a step; its log-probs differ from those that training computes (fulgurite doctor says by how much), so training then needs trainer.correction.importance.'),

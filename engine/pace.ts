@@ -17,9 +17,9 @@ export class Pace {
     this.#tokens = Math.min(FIRST, longest);
   }
 
-  /** For the next piece. */
+  /** For the next piece. To the nearest step: each piece costs something of its own, so that a longer one takes less than its share. */
   get tokens(): number {
-    return Math.min(Math.max(Math.floor(this.#tokens / SHORTEST) * SHORTEST, SHORTEST), this.#longest);
+    return Math.min(Math.max(Math.round(this.#tokens / SHORTEST) * SHORTEST, SHORTEST), this.#longest);
   }
 
   /** A piece was read; one may be longer than asked for (nobody was waiting). What is shorter (a prompt's end) says too little. */
