@@ -27,7 +27,7 @@ export async function createBackend(config: Config['backend'], needs: EngineNeed
       const { startSglang } = await import('./sglang/start.ts');
       return startSglang(config);
     }
-    case 'openai': {
+    default: {
       const { OpenAIBackend } = await import('./openai.ts');
       const backend = new OpenAIBackend(config);
       await backend.probe();
