@@ -10,7 +10,7 @@ const home = mkdtempSync(join(tmpdir(), 'fulgurite-'));
 after(() => { rmSync(home, { recursive: true }); });
 
 conformance('embedded', async () => {
-  const backend = { kind: 'embedded', model: writeChainModel(join(home, 'chain')), maxContext: 512, threads: 1 };
+  const backend = { kind: 'embedded', model: writeChainModel(join(home, 'chain')), maxContext: 2048, threads: 1 };
   const subject = await openSubject({ backend, running: async () => Number(/fulgurite_engine\{stat="rows_running"\} (\d+)/.exec(await (await fetch(`${subject.url}/metrics`)).text())?.[1]) });
   return subject;
 });

@@ -13,6 +13,6 @@ after(() => { rmSync(home, { recursive: true }); });
 
 conformance('llama.cpp (stand-in)', async () => {
   const model = writeChainModel(join(home, 'chain'), wholeCharacters);
-  const server = await startLlamaCppStandIn({ model, cacheDir: join(home, 'cache'), maxContext: 512, wholeCharacters: true });
+  const server = await startLlamaCppStandIn({ model, cacheDir: join(home, 'cache'), maxContext: 2048, wholeCharacters: true });
   return openSubject({ backend: { kind: 'llamacpp', baseUrl: server.url, model, toolFormat: 'none' }, running: server.running, server });
 }, { forms: 'nobody' });

@@ -13,7 +13,7 @@ const model = writeChainModel(join(home, 'chain'));
 
 for (const incremental of [false, true]) {
   conformance(`SGLang (stand-in, events of ${incremental ? 'what is new' : 'all so far'})`, async () => {
-    const server = await startSglangStandIn({ model, cacheDir: join(home, 'cache'), maxContext: 512, incremental });
+    const server = await startSglangStandIn({ model, cacheDir: join(home, 'cache'), maxContext: 2048, incremental });
     return openSubject({ backend: { kind: 'sglang', baseUrl: server.url, model, toolFormat: 'none' }, running: server.running, server });
   }, { forms: 'nobody' });
 }

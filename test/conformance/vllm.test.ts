@@ -12,7 +12,7 @@ after(() => { rmSync(home, { recursive: true }); });
 
 for (const kind of ['vllm', 'openai'] as const) {
   conformance(`vLLM (stand-in), by backend.kind ${kind}`, async () => {
-    const server = await startVllmStandIn(writeChainModel(join(home, 'chain')), join(home, 'cache'), 512);
+    const server = await startVllmStandIn(writeChainModel(join(home, 'chain')), join(home, 'cache'), 2048);
     const backend = kind === 'vllm' ? { kind, baseUrls: [`${server.url}/v1`] } : { kind, baseUrl: `${server.url}/v1` };
     return openSubject({ backend, running: server.running, server });
   });

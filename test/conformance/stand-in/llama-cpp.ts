@@ -22,6 +22,7 @@ export interface Completion {
   readonly frequency_penalty: number;
   readonly presence_penalty: number;
   readonly seed: number;
+  readonly logit_bias?: readonly (readonly [id: number, bias: number])[];
   readonly grammar?: string;
   readonly lora?: readonly { readonly id: number; readonly scale: number }[];
   readonly cache_prompt: boolean;
@@ -109,7 +110,7 @@ function requestOf(body: Completion, stopTokenIds: readonly number[], banned: re
     sampling: {
       temperature: body.temperature, minP: body.min_p, topK: body.top_k, topP: body.top_p, seed: body.seed < 0 ? null : body.seed,
       repetitionPenalty: body.repeat_penalty, frequencyPenalty: body.frequency_penalty, presencePenalty: body.presence_penalty,
-      logitBias: banned.map((id) => [id, -100]),
+      logitBias: [...body.logit_bias ?? [], ...banned.map((id) => [id, -100] as const)],
     },
   };
 }

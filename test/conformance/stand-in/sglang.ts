@@ -16,6 +16,7 @@ interface Params {
   readonly min_p: number;
   readonly stop_token_ids?: readonly number[];
   readonly sampling_seed?: number;
+  readonly logit_bias?: Readonly<Record<string, number>>;
 }
 
 interface Generate {
@@ -116,6 +117,7 @@ function requestOf(promptTokenIds: readonly number[], params: Params, stopTokenI
     sampling: {
       temperature: params.temperature, topP: params.top_p, topK: Math.max(params.top_k, 0), minP: params.min_p, seed: params.sampling_seed ?? null,
       repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0,
+      logitBias: Object.entries(params.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
     },
   };
 }
