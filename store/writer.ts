@@ -38,10 +38,8 @@ export interface StoreWriter extends AsyncDisposable {
    * `writer_failed`, `closed`. Arrays are copied; the caller may go on using them.
    *
    * `openSteps` need not be awaited: its `completeSteps` comes after it, and fails when it failed.
-   *
-   * `patienceMs`: how long it may wait, if nothing else is written, for others to share its commit with. Default 0.
    */
-  write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>, patienceMs?: number): Promise<CommandResult<Name>>;
+  write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>): Promise<CommandResult<Name>>;
   stats(): WriterStats;
   /** Commits what waits, then ends the thread. */
   close(): Promise<void>;
@@ -76,6 +74,8 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
   const waiting = new Map<number, Waiting>();
   let outbox: PostedCommand[] = [];
   let lastId = 0;
+  let lastPosted = 0;
+  let lastSettled = 0;
   let queuedBytes = 0;
   let commits = 0;
   let ending: StoreError | undefined;
@@ -107,11 +107,22 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
     queuedBytes = 0;
     onFailure?.(ending);
   };
+  // One message for all commands of a turn of the event loop, and of the time that a commit takes: a message costs more than a command.
+  const post = (): void => {
+    if (outbox.length === 0) return;
+    const batch: ToWriter = outbox;
+    outbox = [];
+    lastPosted = lastId;
+    worker.postMessage(batch, []);
+  };
+  const flush = (): void => { if (lastSettled === lastPosted) post(); };
   worker.on('message', (message: FromWriter) => {
     if (message.type !== 'committed') return;
     commits++;
     if (message.outcomes.some((outcome) => !('error' in outcome))) note(null);
     for (const outcome of message.outcomes) settle(outcome);
+    lastSettled = message.outcomes.at(-1)?.id ?? lastSettled;
+    flush();
   });
   worker.on('error', fail);
   const exited = new Promise<void>((resolve) => {
@@ -121,21 +132,9 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
     });
   });
 
-  // One message for all commands of a turn of the event loop: a message costs more than a command.
-  let flushing: NodeJS.Immediate | null = null;
-  let later: NodeJS.Timeout | undefined;
-  const flush = (): void => {
-    flushing = null;
-    clearTimeout(later);
-    later = undefined;
-    if (outbox.length === 0) return;
-    const batch: ToWriter = outbox;
-    outbox = [];
-    worker.postMessage(batch, []);
-  };
 
   const writer: StoreWriter = {
-    write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>, patienceMs = 0): Promise<CommandResult<Name>> {
+    write<Name extends CommandName>(name: Name, argument: CommandArgument<Name>): Promise<CommandResult<Name>> {
       if (ending !== undefined) throw ending;
       const bytes = payloadBytes(argument);
       if (name !== 'completeSteps' && (waiting.size >= maxQueuedCommands || queuedBytes + bytes > maxQueuedBytes)) {
@@ -144,8 +143,7 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
       const id = ++lastId;
       queuedBytes += bytes;
       const committed = new Promise<unknown>((resolve, reject) => { waiting.set(id, { bytes, resolve, reject }); });
-      if (patienceMs > 0) later ??= setTimeout(flush, patienceMs);
-      else flushing ??= setImmediate(flush);
+      if (outbox.length === 0) setImmediate(flush);
       outbox.push({ id, name, argument: withOwnBytes(argument) });
       if (name === 'openSteps') committed.catch(() => undefined); // its completion reports the failure, see `write`
       return committed as Promise<CommandResult<Name>>; // the thread answers a command with that command's result
@@ -154,7 +152,7 @@ export function connectWriter(worker: Worker, limits: WriterLimits): StoreWriter
     async close(): Promise<void> {
       if (ending === undefined) {
         ending = new StoreError('closed', 'The store writer is closed.');
-        flush();
+        post();
         worker.postMessage(null satisfies ToWriter, []);
       }
       await exited;

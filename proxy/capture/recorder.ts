@@ -11,7 +11,6 @@ import { conversationOf, type TrajectoryInference } from './inference.ts';
 import { recordedCall } from './recorded-call.ts';
 import { Recording, type RecordingParts } from './recording.ts';
 import { marksOf, type CallPosition, type Retried, type RetryIndex } from './retries.ts';
-import { openingPatienceMs } from './trajectories.ts';
 import { uncaptured } from './uncaptured.ts';
 
 export interface RecorderParts {
@@ -78,7 +77,7 @@ export class Recorder {
     const opened = writer.write('openSteps', stepIds.map((id, choice) => ({
       id, ...position, choice, agent, parentStepId: null, dialect: 'chat', model: envelope.model, responseId,
       request: choice === 0 ? call.requestBody : null, sampling: envelope.sampling, createdAt,
-    })), openingPatienceMs);
+    })));
     // While nothing can be written, no policy is asked for an answer that would be withheld.
     if (writer.stats().unwritable !== null) await opened;
     return new Recording({

@@ -12,8 +12,6 @@ import { PrefixIndex } from './prefixes.ts';
 const maxTrajectories = 10_000;
 /** Steps whose tokens are read back for a trajectory that was forgotten. */
 const maxRestoredSteps = 256;
-/** How long what opens a call may wait for more to commit: a quick answer goes into the same commit, which halves what a call costs the store. */
-export const openingPatienceMs = 2;
 
 /** One rollout's running attempt. */
 export interface Trajectory {
@@ -52,7 +50,7 @@ export class Trajectories {
    */
   startLive(rolloutId: string = newId('ro')): Trajectory {
     const attemptId = newId('at');
-    this.#writer.write('createRollout', { id: rolloutId, attemptId, mode: 'live' }, openingPatienceMs).catch(() => this.forget(rolloutId));
+    this.#writer.write('createRollout', { id: rolloutId, attemptId, mode: 'live' }).catch(() => this.forget(rolloutId));
     return this.#remember({ rolloutId, attemptId, mode: 'live', state: 'running', pinnedVersion: null, prefixes: new PrefixIndex(), nextSequence: 0 });
   }
 

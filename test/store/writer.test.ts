@@ -49,20 +49,6 @@ describe('the writer', () => {
     assert.deepEqual(listSteps(db, { order: 'oldest', limit: 300 }).items.map((step) => step.sequence), steps.map((step) => step.sequence));
   });
 
-  it('a write with patience waits for another to share its commit with, and not without end', async (t) => {
-    const { writer, db } = await start(t);
-    const started = await writer.write('createRollout', { mode: 'train' });
-    const step = openStep(started);
-    const before = writer.stats().commits;
-    const opened = writer.write('openSteps', [step], 60_000);
-    await sleep(20);
-    assert.equal(getStep(db, step.id), undefined);
-    await writer.write('completeSteps', [completeStep(step.id)]);
-    await opened;
-    assert.equal(writer.stats().commits - before, 1);
-    await writer.write('openSteps', [openStep(started)], 1);
-  });
-
   it('what comes while a commit runs goes into the next one', async (t) => {
     const { writer, dataDir } = await start(t);
     using other = openDatabase(dataDir);
