@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { createAdapter, writeAdapter } from '../../model/adapter.ts';
 import { openWeights } from '../../model/open.ts';
+import { makeAdapters } from '../../bench/soak/adapters.ts';
 import { skipWithoutSmollm2, smollm2Path } from '../fixtures/smollm2/find.ts';
 import { collect, engineOn, greedy, idsOf, request, versionsOf } from './collect.ts';
 
@@ -59,4 +60,18 @@ await test('SmolLM2 says the same to the bit, alone and among twenty', { skip: s
   // More rows than one product takes: they are computed sixteen and four at a time.
   const together = await Promise.all(Array.from({ length: 20 }, (_, index) => ask(index)));
   for (const index of [0, 7, 15, 16, 19]) assert.deepEqual(await ask(index), together[index], `row ${index}`);
+});
+
+await test('SmolLM2 says the same to the bit on each version, alone and in steps that versions share', { skip: skipWithoutSmollm2 }, async () => {
+  const { config, weights } = await openWeights(smollm2Path ?? '');
+  weights.close();
+  await using running = await engineOn(smollm2Path ?? '', { maxContext: 256, maxRows: 16, threads: 0, prefixCacheBytes: 0, adapterTargets: ['q_proj', 'v_proj'] });
+  const { engine, directory } = running;
+  for (const [index, path] of makeAdapters(config, join(directory, 'adapters'), 2).entries()) await engine.loadPolicy({ version: index + 1, kind: 'adapter', directory: path });
+  const ask = (index: number) => collect(engine, request(cases[index % cases.length]?.prompt_ids ?? [], { maxTokens: 12, version: index % 3, sampling: { ...greedy, temperature: 1, seed: index } }));
+  const together = await Promise.all(Array.from({ length: 16 }, (_, index) => ask(index)));
+  for (const index of [0, 1, 2, 13, 14, 15]) {
+    assert.deepEqual(await ask(index), together[index], `row ${index}`);
+    assert.ok(versionsOf(together[index]?.[0]).every((version) => version === index % 3));
+  }
 });
