@@ -67,6 +67,8 @@ export interface GraphWeights {
   readonly quantized: QuantizedWeights | null;
   /** What sessions that decode in float32 are fed. */
   readonly resident: TensorViews;
+  /** The same by the weights' own names, for sessions that read prompts. */
+  readonly separate: TensorViews;
 }
 
 /**

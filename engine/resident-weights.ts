@@ -22,3 +22,17 @@ export async function readResidentWeights(matrices: readonly JointMatrix[], blob
   }
   return views;
 }
+
+/** The same memory by the weights' own names: what sessions that read prompts prepare in an order of their own, once for all of them. */
+export function separateWeights(matrices: readonly JointMatrix[], resident: TensorViews): TensorViews {
+  const views: Record<string, TensorView> = {};
+  for (const { name, parts, inner } of matrices) {
+    const joint = resident[name]?.data;
+    let row = 0;
+    for (const [weight, out] of parts) {
+      if (joint) views[weight] = { data: joint.subarray(row * inner, (row + out) * inner), shape: [out, inner] };
+      row += out;
+    }
+  }
+  return views;
+}

@@ -10,7 +10,7 @@ import koffi from 'koffi';
 
 /** A table of this version has all of the functions below; every later library can give it. */
 const API_VERSION = 17;
-const TABLE_SIZE = 131;
+const TABLE_SIZE = 169;
 
 const PATH = process.platform === 'win32' ? 'const char16_t *' : 'const char *';
 const POINTER = 'void *';
@@ -63,8 +63,10 @@ export function openApi() {
     allocatorFree: checked(76, POINTER, POINTER),
     getAllocatorWithDefaultOptions: checked(78, POINTER),
     addSessionConfigEntry: checked(130, POINTER, TEXT, TEXT),
+    addInitializer: checked(150, POINTER, TEXT, POINTER),
+    createPrepackedWeightsContainer: checked(166, POINTER),
+    createSessionWithPrepackedWeightsContainer: checked(168, POINTER, PATH, POINTER, POINTER, POINTER),
     releaseEnv: release(92),
-    releaseMemoryInfo: release(94),
     releaseSession: release(95),
     releaseValue: release(96),
     releaseSessionOptions: release(100),

@@ -11,18 +11,29 @@ const ARENA_ALLOCATOR = 1;
 const MEMORY_DEFAULT = 0;
 const ELEMENT = { Float32Array: 1, Int32Array: 6, BigInt64Array: 7 } as const;
 
+/** Weights that sessions share. */
+interface Shared {
+  readonly values: ReadonlyMap<string, bigint>;
+  /** What the runtime has prepared of them. */
+  readonly container: bigint;
+}
+
 export class NativeRuntime implements Runtime {
   readonly kind = 'c-api';
   readonly #api: OrtApi;
   readonly #env: bigint;
+  readonly #memory: bigint;
+  /** Never released: sessions read them as long as they live. */
+  readonly #shared = new Map<TensorViews, Shared>();
 
   /** @throws Error where the library cannot be called this way */
   constructor() {
     this.#api = openApi();
     this.#env = made((out) => { this.#api.createEnv(LOG_FATAL, 'fulgurite', out); });
+    this.#memory = made((out) => { this.#api.createCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, out); });
   }
 
-  open({ path, threads }: SessionFile): Promise<Session> {
+  open({ path, threads, weights }: SessionFile): Promise<Session> {
     const api = this.#api;
     const options = made((out) => { api.createSessionOptions(out); });
     try {
@@ -31,10 +42,27 @@ export class NativeRuntime implements Runtime {
       api.setIntraOpNumThreads(options, threads);
       api.setInterOpNumThreads(options, 1);
       api.addSessionConfigEntry(options, 'session.intra_op.spin_duration_us', SPIN_US);
-      return Promise.resolve(new NativeSession(api, made((out) => { api.createSession(this.#env, path, options, out); })));
+      const shared = weights && this.#share(weights);
+      for (const [name, value] of shared?.values ?? []) api.addInitializer(options, name, value);
+      const session = made((out) => {
+        if (shared) api.createSessionWithPrepackedWeightsContainer(this.#env, path, options, shared.container, out);
+        else api.createSession(this.#env, path, options, out);
+      });
+      return Promise.resolve(new NativeSession(api, session, this.#memory));
     } finally {
       api.releaseSessionOptions(options);
     }
+  }
+
+  #share(weights: TensorViews): Shared {
+    const known = this.#shared.get(weights);
+    if (known) return known;
+    const shared = {
+      values: new Map(Object.entries(weights).map(([name, view]) => [name, tensorValue(this.#api, this.#memory, view)])),
+      container: made((out) => { this.#api.createPrepackedWeightsContainer(out); }),
+    };
+    this.#shared.set(weights, shared);
+    return shared;
   }
 }
 
@@ -57,10 +85,10 @@ class NativeSession implements Session {
   readonly #bound = new WeakMap<Tensors, Bound>();
   readonly #unreachable: FinalizationRegistry<Bound>;
 
-  constructor(api: OrtApi, session: bigint) {
+  constructor(api: OrtApi, session: bigint, memory: bigint) {
     this.#api = api;
     this.#session = session;
-    this.#memory = made((out) => { api.createCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, out); });
+    this.#memory = memory;
     this.inputNames = namesOf(api, session);
     this.#unreachable = new FinalizationRegistry((bound) => { this.#release(bound); });
   }
@@ -79,7 +107,6 @@ class NativeSession implements Session {
 
   release(): Promise<void> {
     this.#api.releaseSession(this.#session);
-    this.#api.releaseMemoryInfo(this.#memory);
     return Promise.resolve();
   }
 
@@ -95,7 +122,7 @@ class NativeSession implements Session {
   #bind({ inputs, outputs }: Tensors): Bound {
     const values: bigint[] = [];
     const valuesOf = (views: TensorViews): bigint[] => Object.values(views).map((view) => {
-      const value = this.#value(view);
+      const value = tensorValue(this.#api, this.#memory, view);
       values.push(value);
       return value;
     });
@@ -112,11 +139,6 @@ class NativeSession implements Session {
     for (const value of [...inputs, ...outputs]) this.#api.releaseValue(value);
   }
 
-  #value({ data, shape }: TensorView): bigint {
-    const type = data instanceof Float32Array ? ELEMENT.Float32Array : data instanceof Int32Array ? ELEMENT.Int32Array : ELEMENT.BigInt64Array;
-    return made((out) => { this.#api.createTensorWithDataAsOrtValue(this.#memory, data, data.byteLength, BigInt64Array.from(shape, BigInt), shape.length, type, out); });
-  }
-
   #nameAddress(name: string): bigint {
     const known = this.#names.get(name);
     if (known) return known.address;
@@ -128,6 +150,12 @@ class NativeSession implements Session {
 }
 
 const addresses = (parts: readonly Bound[], of: keyof Bound): BigUint64Array => BigUint64Array.from(parts.flatMap((part) => part[of]));
+
+/** A value over memory of the caller's. */
+function tensorValue(api: OrtApi, memory: bigint, { data, shape }: TensorView): bigint {
+  const type = data instanceof Float32Array ? ELEMENT.Float32Array : data instanceof Int32Array ? ELEMENT.Int32Array : ELEMENT.BigInt64Array;
+  return made((out) => { api.createTensorWithDataAsOrtValue(memory, data, data.byteLength, BigInt64Array.from(shape, BigInt), shape.length, type, out); });
+}
 
 function namesOf(api: OrtApi, session: bigint): string[] {
   const count = made((out) => { api.sessionGetInputCount(session, out); });

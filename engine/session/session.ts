@@ -31,6 +31,11 @@ export interface SessionFile {
   readonly path: string;
   /** Threads of one run. */
   readonly threads: number;
+  /**
+   * Weights by the names of the graph's initializers, which are then not read from files. Through the C API, sessions that are given the same object share what the runtime prepares
+   * of them; it is kept as long as the runtime.
+   */
+  readonly weights?: TensorViews;
 }
 
 export interface Runtime {

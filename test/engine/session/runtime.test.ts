@@ -10,7 +10,7 @@ import { PolicyLoader } from '../../../engine/policy.ts';
 import { NativeRuntime } from '../../../engine/session/native.ts';
 import { PortableRuntime } from '../../../engine/session/portable.ts';
 import { openRuntime, type Runtime, type Session } from '../../../engine/session/session.ts';
-import { add, encodeModel, Graph } from '../../../model/graph/index.ts';
+import { add, encodeModel, gemm, Graph } from '../../../model/graph/index.ts';
 import { openGolden } from '../../model/golden.ts';
 
 async function plusOne(runtime: Runtime, directory: string): Promise<Session> {
@@ -38,6 +38,24 @@ for (const runtime of [new NativeRuntime(), new PortableRuntime()]) {
         assert.deepEqual([...memory], [0, 0, 0, 0, ...values.map((value) => value + 1), 0]);
       }
       await session.release();
+    });
+
+    test('weights may be the caller\'s, and several sessions\'', async () => {
+      await using directory = await mkdtempDisposable(join(tmpdir(), 'session-'));
+      const graph = new Graph();
+      graph.output('y', gemm(graph.input('x', 'float32', ['N', 2]), graph.external('w', [3, 2], { location: 'product.bin', offset: 0 }), { transB: true }));
+      const path = join(directory.path, 'product.onnx');
+      await writeFile(path, encodeModel(graph));
+      const values = Float32Array.of(1, 0, 0, 1, 1, 1);
+      // The package's own binding reads files.
+      await writeFile(join(directory.path, 'product.bin'), new Uint8Array(values.buffer));
+      const weights = { w: { data: values, shape: [3, 2] } };
+      const y = new Float32Array(6);
+      for (const session of [await runtime.open({ path, threads: 1, weights }), await runtime.open({ path, threads: 1, weights })]) {
+        await session.run({ inputs: { x: { data: Float32Array.of(5, 7, 1, 2), shape: [2, 2] } }, outputs: { y: { data: y.fill(0), shape: [2, 3] } } });
+        assert.deepEqual([...y], [5, 7, 12, 1, 2, 3]);
+        await session.release();
+      }
     });
 
     test('errors are the runtime\'s own', async () => {
