@@ -67,12 +67,7 @@ export class NativeRuntime implements Runtime {
 }
 
 /** What a run is told of some tensors: addresses of names, and of values, side by side. */
-interface Bound {
-  readonly inputNames: readonly bigint[];
-  readonly inputs: readonly bigint[];
-  readonly outputNames: readonly bigint[];
-  readonly outputs: readonly bigint[];
-}
+type Bound = Readonly<Record<'inputNames' | 'inputs' | 'outputNames' | 'outputs', BigUint64Array>>;
 
 class NativeSession implements Session {
   readonly inputNames: readonly string[];
@@ -121,12 +116,12 @@ class NativeSession implements Session {
 
   #bind({ inputs, outputs }: Tensors): Bound {
     const values: bigint[] = [];
-    const valuesOf = (views: TensorViews): bigint[] => Object.values(views).map((view) => {
+    const valuesOf = (views: TensorViews): BigUint64Array => BigUint64Array.from(Object.values(views), (view) => {
       const value = tensorValue(this.#api, this.#memory, view);
       values.push(value);
       return value;
     });
-    const namesIn = (views: TensorViews): bigint[] => Object.keys(views).map((name) => this.#nameAddress(name));
+    const namesIn = (views: TensorViews): BigUint64Array => BigUint64Array.from(Object.keys(views), (name) => this.#nameAddress(name));
     try {
       return { inputNames: namesIn(inputs), inputs: valuesOf(inputs), outputNames: namesIn(outputs), outputs: valuesOf(outputs) };
     } catch (error) {
@@ -136,7 +131,7 @@ class NativeSession implements Session {
   }
 
   #release({ inputs, outputs }: Bound): void {
-    for (const value of [...inputs, ...outputs]) this.#api.releaseValue(value);
+    for (const values of [inputs, outputs]) for (const value of values) this.#api.releaseValue(value);
   }
 
   #nameAddress(name: string): bigint {
@@ -149,7 +144,15 @@ class NativeSession implements Session {
   }
 }
 
-const addresses = (parts: readonly Bound[], of: keyof Bound): BigUint64Array => BigUint64Array.from(parts.flatMap((part) => part[of]));
+function addresses(parts: readonly Bound[], of: keyof Bound): BigUint64Array {
+  const all = new BigUint64Array(parts.reduce((sum, part) => sum + part[of].length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part[of], at);
+    at += part[of].length;
+  }
+  return all;
+}
 
 /** A value over memory of the caller's. */
 function tensorValue(api: OrtApi, memory: bigint, { data, shape }: TensorView): bigint {
