@@ -11,6 +11,8 @@ export interface Load {
   readonly adapters: readonly string[];
   /** Between two swaps. */
   readonly swapMs: number;
+  /** It goes on past the signal until adapters have sampled so many: a busy machine makes fewer in the same time. */
+  readonly adapterTokens?: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -42,10 +44,11 @@ const KEPT_SAMPLES = 2000;
 const KEPT_GAPS = 100_000;
 
 /** Runs until the signal, then lets what is running end. */
-export async function runLoad({ engine, vocabSize, clients, adapters, swapMs, random }: Load, until: AbortSignal): Promise<Outcome> {
+export async function runLoad({ engine, vocabSize, clients, adapters, swapMs, adapterTokens = 0, random }: Load, until: AbortSignal): Promise<Outcome> {
   const samples: Sample[] = [], gapsMs: number[] = [], failures: string[] = [];
   const adapterOf = new Map<number, number>();
-  let requests = 0, aborted = 0, swaps = 0;
+  let requests = 0, aborted = 0, swaps = 0, sampledByAdapters = 0;
+  const isOver = (): boolean => until.aborted && (sampledByAdapters >= adapterTokens || failures.length > 0);
   const upTo = (most: number): number => Math.floor(random() * most);
   const tokens = (count: number): number[] => Array.from({ length: count }, () => upTo(vocabSize));
   const systems = [8, 20, 33].map((length) => tokens(Math.min(length, Math.floor(engine.maxContext / 4))));
@@ -90,7 +93,10 @@ export async function runLoad({ engine, vocabSize, clients, adapters, swapMs, ra
         if (++seen === abortAt) abort.abort();
       }
       if (choices.some(({ hasEnded }) => !hasEnded)) throw new Error('a choice without an end');
-      for (const { tokenIds, logprobs, versions } of choices) samples.push({ prompt: promptTokenIds, tokenIds, logprobs, versions });
+      for (const { tokenIds, logprobs, versions } of choices) {
+        samples.push({ prompt: promptTokenIds, tokenIds, logprobs, versions });
+        if (new Set(versions).size === 1 && versions[0] !== 0) sampledByAdapters += tokenIds.length;
+      }
     } catch (error) {
       if (abort.signal.aborted) aborted++;
       else failures.push(error instanceof EngineError ? `${error.code}: ${error.message}` : String(error));
@@ -102,7 +108,7 @@ export async function runLoad({ engine, vocabSize, clients, adapters, swapMs, ra
 
   const swapOften = async (): Promise<void> => {
     const loaded: PolicyFiles[] = [];
-    for (let version = 1; adapters.length > 0 && !until.aborted; version++) {
+    for (let version = 1; adapters.length > 0 && !isOver(); version++) {
       const adapter = version % adapters.length;
       const files = { version, kind: 'adapter', directory: adapters[adapter] ?? '' } as const;
       adapterOf.set(version, adapter);
@@ -118,7 +124,7 @@ export async function runLoad({ engine, vocabSize, clients, adapters, swapMs, ra
     }
   };
 
-  const client = async (): Promise<void> => { while (!until.aborted) await call(); };
+  const client = async (): Promise<void> => { while (!isOver()) await call(); };
   const swapping = swapOften().catch((error: unknown) => { failures.push(`a swap failed: ${String(error)}`); });
   await Promise.all([swapping, ...Array.from({ length: clients }, client)]);
   return { samples, requests, aborted, swaps, adapterOf, failures, gapsMs };

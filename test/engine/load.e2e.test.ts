@@ -12,7 +12,7 @@ const options = { maxRows: 8, maxContext: 128, prefixCacheBytes: 400_000 };
 await test('under load with joins, leaves, aborts and swaps: log-probs are the trainer\'s, and nothing is lost', async () => {
   await using running = await engineOn(modelDirectory, options);
   const { engine } = running;
-  const outcome = await runLoad({ engine, vocabSize: VOCAB, clients: 24, adapters, swapMs: 20, random: seededRandom(7) }, AbortSignal.timeout(10_000));
+  const outcome = await runLoad({ engine, vocabSize: VOCAB, clients: 24, adapters, swapMs: 20, adapterTokens: 16_000, random: seededRandom(7) }, AbortSignal.timeout(8000));
   assert.deepEqual(outcome.failures, []);
   assert.ok(outcome.swaps > 50 && outcome.aborted > 20, `${outcome.swaps} swaps, ${outcome.aborted} aborts`);
   for (const { versions } of outcome.samples) assert.equal(new Set(versions).size, 1, 'a request ends on the version it began with');
