@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../config/schema.ts';
+import { trainedModel } from '../config/trained-model.ts';
 import { newCommand } from './command.ts';
 import { addServerOptions, type ConfigOptions, configurationOf } from './configuration.ts';
 import { onInterrupt } from './interrupt.ts';
@@ -29,7 +30,7 @@ async function serve(options: ConfigOptions): Promise<void> {
 
 /** Addresses, model, data and what to do next, once. */
 export function banner(config: Config, { facts, trainerPid }: RunningServer): string {
-  const trainer = trainerPid === null ? 'off' : `${config.trainer.method}, ${config.trainer.algorithm.name}; POST ${facts.url}/admin/rounds starts a round`;
+  const trainer = trainerPid === null ? whyOff(config) : `${config.trainer.method}, ${config.trainer.algorithm.name}; POST ${facts.url}/admin/rounds starts a round`;
   return [
     `Fulgurite ${packageVersion()}`,
     `  agents   OPENAI_BASE_URL=${facts.url}/v1`,
@@ -39,4 +40,9 @@ export function banner(config: Config, { facts, trainerPid }: RunningServer): st
     `  metrics  ${facts.url}/metrics`,
     '',
   ].join('\n');
+}
+
+function whyOff(config: Config): string {
+  if (!config.trainer.enabled || trainedModel(config) !== null) return 'off';
+  return config.backend.kind === 'openai' ? 'off: backend.kind "openai" is recorded, not trained (see docs/backends.md for those that are)' : 'off: backend.model does not say where the weights are';
 }
