@@ -64,12 +64,14 @@ async function sendJson(backend: PolicyBackend, reply: BackendReply & { kind: 'j
 }
 
 async function sendStream(backend: PolicyBackend, reply: BackendReply & { kind: 'stream' }, recording: Recording, stream: EventStream, watch: StallWatch | null): Promise<Response> {
-  for await (const frame of reply.frames) {
+  await reply.frames((frames) => {
     watch?.pause();
-    recording.frame(frame, backend.currentVersion());
-    if (frame.data !== null) await stream.send(frame.data);
+    recording.frames(frames, backend.currentVersion());
+    const held = stream.send(frames);
+    if (held !== undefined) return held.then(() => { watch?.resume(); });
     watch?.resume();
-  }
+    return undefined;
+  });
   watch?.pause();
   if (!recording.isWhole) throw new ApiError(502, 'The answer ended before it was complete. Send the request again.', { code: truncatedCode, type: 'upstream_error' });
   await recording.streamed();

@@ -1,6 +1,7 @@
-/** Server-sent events straight onto the socket: each one leaves at once, and a slow reader slows the writer down. */
+/** Server-sent events straight onto the socket: what came together leaves at once, and a slow reader slows the writer down. */
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import type { Frame } from './backends/backend.ts';
 import { errorBody, type ApiError } from './errors.ts';
 
 const headers = {
@@ -26,11 +27,18 @@ export class EventStream {
     return this.#outgoing.headersSent;
   }
 
-  /** Resolves when more may be written. Rejects with the signal's reason when the reader goes away. */
-  async send(data: string): Promise<void> {
+  /**
+   * One event for each frame that has data, all in one write.
+   * @returns where the reader does not keep up, what resolves when more may be written, and rejects with the signal's reason when the reader goes away
+   * @throws the signal's reason
+   */
+  send(frames: readonly Pick<Frame, 'data'>[]): Promise<void> | undefined {
     this.#signal.throwIfAborted();
+    let events = '';
+    for (const { data } of frames) if (data !== null) events += `data: ${data}\n\n`;
+    if (events === '') return undefined;
     if (!this.hasStarted) this.#outgoing.writeHead(200, { ...headers, ...this.#headers });
-    if (!this.#outgoing.write(`data: ${data}\n\n`)) await this.#drained();
+    return this.#outgoing.write(events) ? undefined : this.#drained();
   }
 
   /** Ends the stream; in OpenAI's dialects `[DONE]` says that it is whole. */

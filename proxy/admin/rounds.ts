@@ -58,7 +58,7 @@ async function roundEvents({ db, shutdown }: RoundParts, c: AppContext): Promise
     const round = findRound(db, id);
     if (round === undefined) break;
     const row = JSON.stringify(roundRow(round));
-    if (row !== last) await stream.send(last = row);
+    if (row !== last) await stream.send([{ data: last = row }]);
     if (roundTransitions[round.state].length === 0 || round.state === 'published') break;
   }
   stream.end();

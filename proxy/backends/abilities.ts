@@ -1,5 +1,6 @@
 /** What a policy backend can do, found out by asking it: one short call for each thing. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pulled } from '../pulled.ts';
 import type { CaptureDelta, ChatCall, PolicyBackend } from './backend.ts';
 
 /** One line of the matrix. */
@@ -82,7 +83,7 @@ async function aborted(backend: PolicyBackend, model: string): Promise<Found> {
   const controller = new AbortController();
   const reply = await backend.chat(callOf({ model, messages, max_tokens: 64, temperature: 1, stream: true }, true), controller.signal);
   if (reply.kind !== 'stream') return no('a stream was asked for, it gave one body');
-  const frames = reply.frames[Symbol.asyncIterator]();
+  const frames = pulled(reply.frames);
   await frames.next();
   const abortedAt = performance.now();
   controller.abort();
@@ -101,6 +102,9 @@ async function hear(backend: PolicyBackend, body: Readonly<Record<string, unknow
     return { text: choice?.message.content ?? '', calls: choice?.message.tool_calls?.length ?? 0, capture: reply.capture };
   }
   const capture: CaptureDelta[] = [];
-  for await (const frame of reply.frames) capture.push(...frame.capture);
+  await reply.frames((frames) => {
+    for (const frame of frames) capture.push(...frame.capture);
+    return undefined;
+  });
   return { text: '', calls: 0, capture };
 }

@@ -4,6 +4,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Usage } from '../../store/schema.ts';
+import type { Take } from '../pulled.ts';
 
 /** A parsed chat request. `body` is the client's JSON as it came: unknown fields pass. */
 export interface ChatCall {
@@ -41,10 +42,21 @@ export interface Frame {
   readonly capture: readonly CaptureDelta[];
 }
 
+/** A stream: gives its frames to `take` in order, those that came together at once. Resolves after the last one, rejects with what ended it early. */
+export type Frames = (take: Take<readonly Frame[]>) => Promise<void>;
+
+/** Frames of a generator, which is left where `take` fails. */
+export const eachOf = (frames: AsyncIterable<Frame>): Frames => async (take) => {
+  for await (const frame of frames) {
+    const held = take([frame]);
+    if (held !== undefined) await held;
+  }
+};
+
 export type BackendReply =
   | { readonly kind: 'json'; readonly status: number; readonly body: unknown; readonly capture: readonly CaptureDelta[] }
   /** `frames` excludes the closing `[DONE]`: the recorder commits the step first, then the app writes it. */
-  | { readonly kind: 'stream'; readonly frames: AsyncIterable<Frame> };
+  | { readonly kind: 'stream'; readonly frames: Frames };
 
 /** Why an answer in one piece did not come, its `cause`, beside what had been generated of it. */
 export class CutOff extends Error {

@@ -70,10 +70,18 @@ export class OpenAIBackend implements PolicyBackend {
     const client = this.#config.model === undefined ? call.body : { ...call.body, model: this.#config.model };
     const { reply, asked } = await this.#send(client, call, signal);
     const recording = new Recording(version, this.#unusable(client));
-    const answered = await answer({ upstream: this.#upstream, reply, asked, recording }, signal);
-    if (answered.kind === 'stream') return { kind: 'stream', frames: this.#learning(answered.frames, recording) };
-    this.#exact = recording.exact;
-    return answered;
+    const answered = await answer({ reply, asked, recording });
+    if (answered.kind === 'json') {
+      this.#exact = recording.exact;
+      return answered;
+    }
+    return {
+      kind: 'stream',
+      frames: async (take) => {
+        await answered.frames(take);
+        this.#exact = recording.exact;
+      },
+    };
   }
 
   currentVersion(): number {
@@ -116,7 +124,7 @@ export class OpenAIBackend implements PolicyBackend {
         if (without.size > 0) this.#refused.set(model, without);
         return { ...asking, reply };
       }
-      const text = await this.#upstream.text(reply, signal);
+      const text = await reply.text();
       const required = this.#config.tokenIds === 'require';
       const refused = required ? [] : refusedFields(reply.statusCode, text, asking.added);
       if (refused.length === 0) throw upstreamError(reply, text);
@@ -130,14 +138,9 @@ export class OpenAIBackend implements PolicyBackend {
     return this.#logprobs === 'raw' && temperature !== 1 && temperature !== 0 ? 'raw_logprobs' : null;
   }
 
-  async *#learning<T>(all: AsyncIterable<T>, recording: Recording): AsyncGenerator<T> {
-    yield* all;
-    this.#exact = recording.exact;
-  }
-
   async #listModels(signal: AbortSignal): Promise<ListedModel[]> {
     const reply = await this.#upstream.get('/models', signal);
-    const text = await this.#upstream.text(reply, signal);
+    const text = await reply.text();
     if (reply.statusCode >= 400) throw upstreamError(reply, text);
     const list = parseJsonOrNull(text);
     return records(isRecord(list) ? list['data'] : []).map((model) => ({
@@ -152,7 +155,7 @@ export class OpenAIBackend implements PolicyBackend {
   async #probeOnce(body: JsonObject, signal: AbortSignal): Promise<unknown> {
     try {
       const reply = await this.#upstream.post('/chat/completions', body, {}, signal);
-      const text = await this.#upstream.text(reply, signal);
+      const text = await reply.text();
       return reply.statusCode >= 400 ? null : parseJsonOrNull(text);
     } catch {
       // Not up yet, or not willing: the first real answer will tell.

@@ -67,12 +67,14 @@ export class Recording {
     }
   }
 
-  /** One frame of a stream, before it is sent. */
-  frame(frame: Frame, currentVersion: number): void {
-    this.capture(frame.capture, currentVersion);
-    if (frame.data === null) return;
-    this.#firstTokenMs ??= performance.now() - this.#parts.startedAt;
-    this.#chunks.push(frame.data);
+  /** Frames of a stream, before they are sent. */
+  frames(frames: readonly Frame[], currentVersion: number): void {
+    for (const { data, capture } of frames) {
+      this.capture(capture, currentVersion);
+      if (data === null) continue;
+      this.#firstTokenMs ??= performance.now() - this.#parts.startedAt;
+      this.#chunks.push(data);
+    }
   }
 
   /** Whether its commit was tried. */

@@ -3,7 +3,7 @@
  * A real implementation of the interface, so that everything above it runs for real.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CutOff, type BackendReply, type Capabilities, type CaptureDelta, type ChatCall, type Frame, type PolicyBackend } from '../../proxy/backends/backend.ts';
+import { CutOff, eachOf, type BackendReply, type Capabilities, type CaptureDelta, type ChatCall, type Frame, type PolicyBackend } from '../../proxy/backends/backend.ts';
 import { ApiError } from '../../proxy/errors.ts';
 
 export const fakeModel = 'fake';
@@ -52,7 +52,7 @@ export class FakeBackend implements PolicyBackend {
     const choices = Array.from({ length: n }, (_, choice) => `echo${choice > 0 ? choice : ''}: ${text}`);
     const prompt = promptIds(messages);
     const version = call.version ?? this.#current;
-    if (call.stream) return { kind: 'stream', frames: this.#frames({ call, behaviour, choices, prompt, version, signal }) };
+    if (call.stream) return { kind: 'stream', frames: eachOf(this.#frames({ call, behaviour, choices, prompt, version, signal })) };
     if (behaviour === 'slow') await sleep(50, undefined, { signal });
     return {
       kind: 'json', status: 200,

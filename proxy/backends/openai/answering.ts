@@ -5,24 +5,22 @@ import type { Asked } from './asking.ts';
 import { isRecord } from './json.ts';
 import type { Recording } from './recording.ts';
 import { reportedError } from './reported-error.ts';
-import { sseData } from './sse.ts';
-import { frames } from './streaming.ts';
+import { framesOf } from './streaming.ts';
 import { strip } from './stripping.ts';
-import { parseJsonOrNull, type Upstream, type UpstreamReply } from './upstream.ts';
+import { parseJsonOrNull, type UpstreamReply } from './upstream.ts';
 
 export interface Answered {
-  readonly upstream: Upstream;
   readonly reply: UpstreamReply;
   readonly asked: Asked;
   readonly recording: Recording;
 }
 
 /** @throws ApiError 502 where a body is not a chat completion, UpstreamError 502 where it reports a failure; a stream's failures come with its frames */
-export async function answer({ upstream, reply, asked, recording }: Answered, signal: AbortSignal): Promise<BackendReply> {
+export async function answer({ reply, asked, recording }: Answered): Promise<BackendReply> {
   if (String(reply.headers['content-type']).includes('text/event-stream')) {
-    return { kind: 'stream', frames: frames(sseData(upstream.bytes(reply, signal)), asked, recording) };
+    return { kind: 'stream', frames: framesOf(reply, asked, recording) };
   }
-  const text = await upstream.text(reply, signal);
+  const text = await reply.text();
   const body = parseJsonOrNull(text);
   if (!isRecord(body)) throw new ApiError(502, `The upstream server answered ${reply.statusCode} with a body that is not a JSON object: ${text.slice(0, 200)}`, { code: 'upstream_invalid', type: 'upstream_error' });
   const error = reportedError(body);

@@ -27,7 +27,7 @@ export class SseReader {
     // A CR has ended the line already; the LF after it belongs to the same end.
     const rest = this.#endedWithCr && text.startsWith('\n') ? text.slice(1) : text;
     this.#endedWithCr = text.endsWith('\r');
-    const lines = rest.split(/\r\n|\n|\r/);
+    const lines = rest.includes('\r') ? rest.split(/\r\n|\n|\r/) : rest.split('\n');
     lines[0] = this.#line + (lines[0] ?? '');
     this.#line = lines.pop() ?? '';
     const events: string[] = [];

@@ -1,7 +1,8 @@
-/** The HTTP side of a remote server: one connection pool, one JSON request, errors as the server put them. */
+/** The HTTP side of a remote server: one connection pool, JSON requests, errors as the server put them. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { errors as undiciErrors, Pool, type Dispatcher } from 'undici';
 import { ApiError, UpstreamError } from '../../errors.ts';
+import { Exchange } from './exchange.ts';
 import { isRecord } from './json.ts';
 
 export interface UpstreamOptions {
@@ -12,7 +13,8 @@ export interface UpstreamOptions {
   readonly timeoutMs: number;
 }
 
-export type UpstreamReply = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers' | 'body'>;
+/** Once its status and headers are here. */
+export type UpstreamReply = Pick<Exchange, 'statusCode' | 'headers' | 'read' | 'leave' | 'text'>;
 
 /** Headers that belong to the client's own connection and credentials, or that this side writes itself. */
 const ownHeaders = new Set([
@@ -21,9 +23,6 @@ const ownHeaders = new Set([
 ]);
 
 const passes = (name: string): boolean => !ownHeaders.has(name) && !name.startsWith('x-fulgurite-');
-
-/** An answer is kept in memory until it is stored: one larger than this (128 choices with all their alternatives fit) is a server gone wrong. */
-const maxAnswerBytes = 256 * 1024 * 1024;
 
 export class Upstream {
   readonly #pool: Pool;
@@ -50,27 +49,6 @@ export class Upstream {
     return this.#request(path, { method: 'POST', headers: json, body: JSON.stringify(body) }, signal);
   }
 
-  /** The bytes of a body, at most `maxAnswerBytes`; failures as `post` reports them. */
-  async *bytes(reply: UpstreamReply, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    let total = 0;
-    try {
-      for await (const bytes of reply.body) {
-        if (!(bytes instanceof Uint8Array)) continue;
-        total += bytes.length;
-        if (total > maxAnswerBytes) throw tooLarge();
-        yield bytes;
-      }
-    } catch (error) {
-      throw this.#translate(error, signal);
-    }
-  }
-
-  async text(reply: UpstreamReply, signal: AbortSignal): Promise<string> {
-    const pieces: Uint8Array[] = [];
-    for await (const bytes of this.bytes(reply, signal)) pieces.push(bytes);
-    return Buffer.concat(pieces).toString('utf8');
-  }
-
   async close(): Promise<void> {
     await this.#pool.destroy();
   }
@@ -84,28 +62,22 @@ export class Upstream {
     return headers;
   }
 
-  async #request(path: string, options: Omit<Dispatcher.RequestOptions, 'path'>, signal: AbortSignal): Promise<UpstreamReply> {
-    try {
-      return await this.#pool.request({ ...options, path: this.#path + path, signal });
-    } catch (error) {
-      throw this.#translate(error, signal);
-    }
+  async #request(path: string, options: Omit<Dispatcher.DispatchOptions, 'path'>, signal: AbortSignal): Promise<UpstreamReply> {
+    signal.throwIfAborted();
+    const exchange = new Exchange(signal, this.#translate);
+    this.#pool.dispatch({ ...options, path: this.#path + path }, exchange);
+    await exchange.started;
+    return exchange;
   }
 
-  /** The caller's own abort stays what it is; everything else becomes a 502 or 504 that says which server and what happened. */
-  #translate(error: unknown, signal: AbortSignal): unknown {
-    if (signal.aborted) return signal.reason;
-    if (error instanceof ApiError) return error;
+  /** What fails between the two becomes a 502 or 504 that says which server and what happened. */
+  readonly #translate = (error: unknown): ApiError => {
     if (error instanceof undiciErrors.HeadersTimeoutError || error instanceof undiciErrors.BodyTimeoutError || error instanceof undiciErrors.ConnectTimeoutError) {
       return new ApiError(504, `The upstream server at ${this.#origin} was silent for ${this.#timeoutMs} ms. Raise backend.timeoutMs if it needs longer.`, { code: 'upstream_timeout', type: 'upstream_error', cause: error });
     }
     const detail = error instanceof Error ? error.message : String(error);
     return new ApiError(502, `The upstream server at ${this.#origin} cannot be reached or broke the connection (${detail}).`, { code: 'upstream_unreachable', type: 'upstream_error', cause: error });
-  }
-}
-
-function tooLarge(): ApiError {
-  return new ApiError(502, `The upstream server's answer is larger than ${maxAnswerBytes} bytes.`, { code: 'upstream_invalid', type: 'upstream_error' });
+  };
 }
 
 export function parseJsonOrNull(text: string): unknown {

@@ -7,7 +7,7 @@ import type { Tokenizer } from '../../../model/tokenizer.ts';
 import { parseChatRequest, type ChatRequest } from '../../dialects/chat.ts';
 import type { ReplyHeader } from '../../dialects/chat-reply.ts';
 import { ApiError } from '../../errors.ts';
-import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from '../backend.ts';
+import { eachOf, type BackendReply, type Capabilities, type ChatCall, type PolicyBackend } from '../backend.ts';
 import { answerGrammar, type Thinking } from './answer-grammar.ts';
 import { streamed, whole } from './answering.ts';
 import { ChoiceWriter } from './choice-writer.ts';
@@ -88,7 +88,7 @@ export class TokenBackend implements PolicyBackend {
     const told = { header, request, promptTokens: promptTokenIds.length };
     if (!request.stream) return whole(all, told);
     const first = await all.next();
-    return { kind: 'stream', frames: streamed(resumed(first, all), told) };
+    return { kind: 'stream', frames: eachOf(streamed(resumed(first, all), told)) };
   }
 
   currentVersion(): number {

@@ -1,5 +1,6 @@
 /** A server that takes and gives token ids, over HTTP with JSON. */
 import { UpstreamError } from '../../errors.ts';
+import { pulled } from '../../pulled.ts';
 import { isRecord, type JsonObject } from '../openai/json.ts';
 import { sseData } from '../openai/sse.ts';
 import { parseJsonOrNull, Upstream, upstreamError, type UpstreamOptions, type UpstreamReply } from '../openai/upstream.ts';
@@ -16,18 +17,18 @@ export class TokenServer {
   }
 
   async get(path: string, signal: AbortSignal): Promise<unknown> {
-    return this.#json(await this.#upstream.get(path, signal), signal);
+    return this.#json(await this.#upstream.get(path, signal));
   }
 
   async post(path: string, body: unknown, signal: AbortSignal): Promise<unknown> {
-    return this.#json(await this.#upstream.post(path, body, {}, signal), signal);
+    return this.#json(await this.#upstream.post(path, body, {}, signal));
   }
 
   /** The events of a stream, without a closing `[DONE]`. Leaving early closes the connection, by which the server ends the generation. */
   async *events(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<JsonObject> {
     const reply = await this.#upstream.post(path, body, {}, signal);
-    await this.#requireSuccess(reply, signal);
-    for await (const data of sseData(this.#upstream.bytes(reply, signal))) {
+    await this.#requireSuccess(reply);
+    for await (const data of sseData(pulled<Uint8Array>((take) => reply.read(take)))) {
       if (data === '[DONE]') return;
       const event = parseJsonOrNull(data);
       if (!isRecord(event)) throw new UpstreamError(502, `The server at ${this.baseUrl} sent an event that is not a JSON object: ${data.slice(0, 200)}`, null, { code: 'upstream_invalid' });
@@ -39,12 +40,12 @@ export class TokenServer {
     return this.#upstream.close();
   }
 
-  async #json(reply: UpstreamReply, signal: AbortSignal): Promise<unknown> {
-    await this.#requireSuccess(reply, signal);
-    return parseJsonOrNull(await this.#upstream.text(reply, signal));
+  async #json(reply: UpstreamReply): Promise<unknown> {
+    await this.#requireSuccess(reply);
+    return parseJsonOrNull(await reply.text());
   }
 
-  async #requireSuccess(reply: UpstreamReply, signal: AbortSignal): Promise<void> {
-    if (reply.statusCode >= 400) throw upstreamError(reply, await this.#upstream.text(reply, signal));
+  async #requireSuccess(reply: UpstreamReply): Promise<void> {
+    if (reply.statusCode >= 400) throw upstreamError(reply, await reply.text());
   }
 }

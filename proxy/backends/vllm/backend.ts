@@ -3,7 +3,7 @@
  * every replica has before they are current.
  */
 import { once } from 'node:events';
-import type { BackendReply, Capabilities, ChatCall, PolicyBackend } from '../backend.ts';
+import type { BackendReply, Capabilities, ChatCall, Frames, PolicyBackend } from '../backend.ts';
 import { ApiError, UpstreamError } from '../../errors.ts';
 import type { PolicyLeases } from '../leases.ts';
 import { answer } from '../openai/answering.ts';
@@ -77,7 +77,7 @@ export class VllmBackend implements PolicyBackend {
     const { replica, reply, asked, release } = await this.#send(call, lease.loaded, signal);
     held.defer(release);
     const recording = new Recording(version, replica.abilities === null ? null : unusable(replica.abilities, call.body));
-    const answered = await answer({ upstream: replica.upstream, reply, asked, recording }, signal);
+    const answered = await answer({ reply, asked, recording });
     return answered.kind === 'json' ? answered : { kind: 'stream', frames: holding(held.move(), answered.frames) };
   }
 
@@ -174,7 +174,7 @@ export class VllmBackend implements PolicyBackend {
         const { body, asked } = ask(call.body, nothing, model);
         const reply = await replica.post(body, call.headers, signal);
         if (reply.statusCode < 400) return { replica, reply, asked, release: taken.release };
-        throw await refusal(replica, reply, model, signal);
+        throw await refusal(replica, reply, model);
       } catch (error) {
         taken.release();
         if (signal.aborted || !isReplicasFault(error)) throw error;
@@ -196,8 +196,8 @@ export class VllmBackend implements PolicyBackend {
 }
 
 /** A policy that the server was given and does not know any more is not the client's mistake. */
-async function refusal(replica: Replica, reply: UpstreamReply, model: string, signal: AbortSignal): Promise<ApiError> {
-  const error = upstreamError(reply, await replica.upstream.text(reply, signal));
+async function refusal(replica: Replica, reply: UpstreamReply, model: string): Promise<ApiError> {
+  const error = upstreamError(reply, await reply.text());
   if (!isUnknownModel(error.status, error.message, model)) return error;
   return new ApiError(503, `vLLM at ${replica.url} has been restarted and gets its policy again. Try again.`, { code: 'replica_lost_policy', retryAfter: 1, cause: error });
 }
@@ -208,7 +208,7 @@ function isReplicasFault(error: unknown): boolean {
 }
 
 /** Frames that hold something until they end, fail or are left. */
-async function* holding<T>(held: Disposable, frames: AsyncIterable<T>): AsyncGenerator<T> {
+const holding = (held: Disposable, frames: Frames): Frames => async (take) => {
   using _ = held;
-  yield* frames;
-}
+  await frames(take);
+};

@@ -29,7 +29,7 @@ export async function probeReplica(replica: Replica, model: string, signal: Abor
 
 async function askOnce(replica: Replica, body: JsonObject, signal: AbortSignal): Promise<unknown> {
   const reply = await replica.post(body, {}, signal);
-  const text = await replica.upstream.text(reply, signal);
+  const text = await reply.text();
   if (reply.statusCode >= 400) throw upstreamError(reply, text);
   return parseJsonOrNull(text);
 }

@@ -114,7 +114,7 @@ export class Replica implements Choosable {
       if (!this.#loaded.delete(adapter.name) || this.#state === 'down') return;
       const signal = AbortSignal.timeout(loadTimeoutMs);
       const reply = await this.upstream.post('/v1/unload_lora_adapter', { lora_name: adapter.name }, {}, signal);
-      await this.upstream.text(reply, signal);
+      await reply.text();
     });
   }
 
@@ -127,10 +127,10 @@ export class Replica implements Choosable {
     const within = AbortSignal.any([signal, AbortSignal.timeout(healthTimeoutMs)]);
     try {
       const health = await this.upstream.get('/health', within);
-      await this.upstream.text(health, within);
+      await health.text();
       if (health.statusCode >= 400) return { gone: true, why: `/health answers ${health.statusCode}` };
       const list = await this.upstream.get('/v1/models', within);
-      const text = await this.upstream.text(list, within);
+      const text = await list.text();
       return (list.statusCode < 400 ? readModels(parseJsonOrNull(text)) : null) ?? { gone: false, why: `/v1/models answers ${list.statusCode}: ${text.slice(0, 200)}` };
     } catch (error) {
       return { gone: error instanceof ApiError && error.code === 'upstream_unreachable', why: messageOfError(error) };
@@ -172,7 +172,7 @@ export class Replica implements Choosable {
     let answer;
     try {
       const reply = await this.upstream.post('/v1/load_lora_adapter', { lora_name: name, lora_path: directory }, {}, signal);
-      const text = await this.upstream.text(reply, signal);
+      const text = await reply.text();
       answer = readLoad(reply.statusCode, messageOf(parseJsonOrNull(text)) ?? text.slice(0, 200));
     } catch (error) {
       answer = { kind: 'failed', why: messageOfError(error) } as const;

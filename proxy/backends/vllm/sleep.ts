@@ -21,7 +21,7 @@ export async function wakeUp(upstream: Upstream): Promise<void> {
 async function post(upstream: Upstream, path: string): Promise<void> {
   const signal = AbortSignal.timeout(sleepTimeoutMs);
   const reply = await upstream.post(path, {}, {}, signal);
-  const text = await upstream.text(reply, signal);
+  const text = await reply.text();
   if (reply.statusCode === 404) throw new ApiError(502, 'It cannot sleep: start it with --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1, or set backend.sleepWhileTraining to false.', { code: 'no_sleep_mode', type: 'upstream_error' });
   if (reply.statusCode >= 400) throw upstreamError(reply, text);
 }

@@ -8,7 +8,7 @@ import type { CaptureDelta } from '../../../proxy/backends/backend.ts';
 import { startEmbedded } from '../../../proxy/backends/embedded/start.ts';
 import { toApiError } from '../../../proxy/errors.ts';
 import { createLog } from '../../../proxy/log.ts';
-import { chatCall } from '../../proxy/backends/answers.ts';
+import { chatCall, each } from '../../proxy/backends/answers.ts';
 import { listen, readJson, type StandIn } from './http.ts';
 
 interface Choice {
@@ -44,7 +44,7 @@ export async function startVllmStandIn(model: string, cacheDir: string, maxConte
         return;
       }
       response.writeHead(200, { 'content-type': 'text/event-stream' });
-      for await (const { data, capture } of reply.frames) {
+      for await (const { data, capture } of each(reply.frames)) {
         // A token without text goes out all the same, for its id.
         const carriesIds = withIds && capture.some(({ tokenIds }) => tokenIds !== undefined);
         if (data === null && !carriesIds) continue;

@@ -1,6 +1,7 @@
 /** Putting a backend's reply together: what the client saw, and what was kept. */
 import assert from 'node:assert/strict';
-import type { BackendReply, CaptureDelta, ChatCall } from '../../../proxy/backends/backend.ts';
+import type { BackendReply, CaptureDelta, ChatCall, Frame, Frames } from '../../../proxy/backends/backend.ts';
+import { pulled } from '../../../proxy/pulled.ts';
 
 export interface Kept {
   promptTokenIds: number[] | null;
@@ -82,13 +83,18 @@ function see(wires: readonly Wire[]): { choices: SeenChoice[]; usage: Record<str
   return { choices, usage };
 }
 
+/** A reply's frames, to be read one by one. Leaving early leaves the reply. */
+export async function* each(frames: Frames): AsyncGenerator<Frame, void, void> {
+  for await (const together of pulled(frames)) yield* together;
+}
+
 export async function outcome(reply: BackendReply): Promise<Outcome> {
   if (reply.kind === 'json') {
     const { kept, usage: keptUsage } = keep(reply.capture);
     return { status: reply.status, ...see([reply.body as Wire]), kept, keptUsage, chunks: [], body: reply.body as Record<string, unknown> };
   }
   const chunks: Record<string, unknown>[] = [], capture: CaptureDelta[] = [];
-  for await (const frame of reply.frames) {
+  for await (const frame of each(reply.frames)) {
     if (frame.data !== null) chunks.push(JSON.parse(frame.data) as Record<string, unknown>);
     capture.push(...frame.capture);
   }

@@ -11,7 +11,7 @@ import { GenerateReader } from '../../../../proxy/backends/sglang/reading.ts';
 import { UpstreamError } from '../../../../proxy/errors.ts';
 import { createLog } from '../../../../proxy/log.ts';
 import { startSglangStandIn, type SglangOptions } from '../../../conformance/stand-in/sglang.ts';
-import { chatCall, outcome } from '../answers.ts';
+import { chatCall, each, outcome } from '../answers.ts';
 import { writeChainModel } from '../embedded/chain-model.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'fulgurite-'));
@@ -77,7 +77,7 @@ test('a version is an adapter under a name of its own, and leaves when its last 
 
   const reply = await backend.chat(chatCall({ model: 'chain', messages: [{ role: 'user', content: 'Hi' }], stream: true, temperature: 0 }), never);
   assert.ok(reply.kind === 'stream');
-  const frames = reply.frames[Symbol.asyncIterator]();
+  const frames = each(reply.frames);
   await frames.next();
   await backend.setCurrent(0);
   const unloaded = backend.unloadPolicy(3);

@@ -9,7 +9,7 @@ import { openText } from '../../../../model/open.ts';
 import { TokenBackend } from '../../../../proxy/backends/tokens/backend.ts';
 import type { TokenEngine, TokenEvent } from '../../../../proxy/backends/tokens/engine.ts';
 import { PromptEncoder } from '../../../../proxy/backends/tokens/prompts.ts';
-import { chatCall, outcome } from '../answers.ts';
+import { chatCall, each, outcome } from '../answers.ts';
 import { writeChainModel } from '../embedded/chain-model.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'fulgurite-'));
@@ -45,7 +45,7 @@ test('the first words leave with the first token, while the second is still bein
     yield { type: 'finished', choice: 0, reason: 'length' };
   }).chat(call, never);
   assert.ok(reply.kind === 'stream');
-  const frames = reply.frames[Symbol.asyncIterator]();
+  const frames = each(reply.frames);
   assert.match((await frames.next()).value?.data ?? '', /"role":"assistant"/);
   const { value } = await frames.next();
   assert.match(value?.data ?? '', /"content":"Red"/);
@@ -98,7 +98,7 @@ test('an engine that fails before the first token fails the call, later the stre
   }).chat(call, never);
   assert.ok(late.kind === 'stream');
   const seen: (string | null)[] = [];
-  await assert.rejects(async () => { for await (const { data } of late.frames) seen.push(data); }, { code: 'engine_failed' });
+  await assert.rejects(async () => { for await (const { data } of each(late.frames)) seen.push(data); }, { code: 'engine_failed' });
   assert.equal(seen.length, 2);
 });
 
@@ -114,6 +114,6 @@ test('an abort while the prompt is encoded, or of a stream that is left, ends th
     }
   }).chat(call, never);
   assert.ok(reply.kind === 'stream');
-  for await (const frame of reply.frames) if (frame.data?.includes('Red') === true) break;
+  for await (const frame of each(reply.frames)) if (frame.data?.includes('Red') === true) break;
   assert.ok(cleaned, 'whoever leaves the frames ends the generation');
 });
