@@ -68,9 +68,8 @@ async function sendStream(backend: PolicyBackend, reply: BackendReply & { kind: 
     watch?.pause();
     recording.frames(frames, backend.currentVersion());
     const held = stream.send(frames);
-    if (held !== undefined) return held.then(() => { watch?.resume(); });
-    watch?.resume();
-    return undefined;
+    if (held === undefined) watch?.resume();
+    return held?.finally(() => { watch?.resume(); });
   });
   watch?.pause();
   if (!recording.isWhole) throw new ApiError(502, 'The answer ended before it was complete. Send the request again.', { code: truncatedCode, type: 'upstream_error' });

@@ -13,10 +13,15 @@ export async function* pulled<T>(push: (take: Take<T>) => Promise<void>): AsyncG
     given.resolve(item);
     return pull.promise;
   };
-  const pushing = push(take).then(() => { given.resolve(ended); }, (error: unknown) => {
-    given.promise.catch(() => undefined); // whoever has left does not hear of it
-    given.reject(error);
-  });
+  const pushing = (async () => {
+    try {
+      await push(take);
+      given.resolve(ended);
+    } catch (error) {
+      given.promise.catch(() => undefined); // whoever has left does not hear of it
+      given.reject(error);
+    }
+  })();
   try {
     for (let item; (item = await given.promise) !== ended;) {
       given = Promise.withResolvers();

@@ -113,7 +113,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       const held = this.#taken(bytes);
       if (held === undefined) continue;
       this.#isHeld = true;
-      held.then(() => { this.#goOn(); }, (error: unknown) => { this.#fail(error); });
+      void this.#goOnAfter(held);
       return;
     }
     if (this.#end !== null) this.#settle(this.#end.error);
@@ -126,6 +126,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#fail(error);
       return undefined;
     }
+  }
+
+  async #goOnAfter(held: Promise<void>): Promise<void> {
+    try {
+      await held;
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#goOn();
   }
 
   #goOn(): void {

@@ -59,7 +59,7 @@ test('what is left because it has said all is read to its end, and its connectio
   const wanted = Promise.withResolvers<void>();
   await using server = await upstreamOf((_, response) => {
     response.write('all');
-    void wanted.promise.then(() => { response.end(); });
+    void wanted.promise.then(() => response.end());
   });
   const requests = 5;
   for (let i = 0; i < requests; i++) {
