@@ -97,13 +97,8 @@ export class LlamaCppEngine implements TokenEngine {
     return Promise.resolve({ versions_loaded: this.#adapterOf.size });
   }
 
-  async health(): Promise<{ readonly ok: boolean; readonly detail: string }> {
-    try {
-      await this.#server.get('/health', AbortSignal.timeout(healthTimeoutMs));
-      return { ok: true, detail: `${this.#server.baseUrl} answers` };
-    } catch (error) {
-      return { ok: false, detail: error instanceof Error ? error.message : String(error) };
-    }
+  health(): Promise<{ readonly ok: boolean; readonly detail: string }> {
+    return this.#server.health(healthTimeoutMs);
   }
 
   close(): Promise<void> {

@@ -36,6 +36,16 @@ export class TokenServer {
     }
   }
 
+  /** Whether GET /health answers within so many milliseconds. Does not fail. */
+  async health(timeoutMs: number): Promise<{ readonly ok: boolean; readonly detail: string }> {
+    try {
+      await this.get('/health', AbortSignal.timeout(timeoutMs));
+      return { ok: true, detail: `${this.baseUrl} answers` };
+    } catch (error) {
+      return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
   close(): Promise<void> {
     return this.#upstream.close();
   }
