@@ -188,6 +188,7 @@ export class Batcher {
       tokenIds: Int32Array.from(rows, ({ sampled }) => sampled.at(-1) ?? 0), batch: rows.length,
       pasts: Int32Array.from(rows, ({ length }) => length), cache: lane.cache, slot: 0, adapters: rows.map(({ policy }) => policy.adapter),
       temperatures: Float32Array.from(rows, ({ job }) => job.request.sampling.temperature || 1),
+      mayDependOnBatch: rows.every(({ job }) => job.request.sampling.seed === null),
     });
     if (!output) return;
     this.#decodeSteps++;

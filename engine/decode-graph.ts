@@ -41,7 +41,7 @@ export const names = {
 /**
  * `prompt`: tokens times weights. The runtime keeps a copy of the weights in an order that suits many tokens, and a token's result does not depend on how many are read with it.
  * `decode`: weights times tokens, transposed back. Weights are inputs, as they lie, and read once whatever the batch, which is up to twice as fast for a few rows; up to `MAX_BATCH` of
- * them, a row's result does not depend on the batch. For more the runtime would sum in other blocks.
+ * them, a row's result does not depend on the batch. For more the runtime would sum in other blocks. One or two rows that need not have the digits they have among others are computed as a prompt is.
  * `mixed`: decoding with the ranks of several adapters, of which each row keeps its own. The others' are zeros then, which change no sum of up to 1,024 ranks: so a row's result does not depend
  * on whose adapters are there.
  */
