@@ -52,6 +52,7 @@ export function openApi() {
     createSession: checked(7, POINTER, PATH, POINTER, POINTER),
     run: checked(9, POINTER, POINTER, POINTER, POINTER, 'size_t', POINTER, 'size_t', POINTER),
     createSessionOptions: checked(10, POINTER),
+    disableMemPattern: checked(17, POINTER),
     setSessionLogSeverityLevel: checked(22, POINTER, 'int'),
     setSessionGraphOptimizationLevel: checked(23, POINTER, 'int'),
     setIntraOpNumThreads: checked(24, POINTER, 'int'),

@@ -42,6 +42,7 @@ export class NativeRuntime implements Runtime {
       api.setIntraOpNumThreads(options, threads);
       api.setInterOpNumThreads(options, 1);
       api.addSessionConfigEntry(options, 'session.intra_op.spin_duration_us', SPIN_US);
+      api.disableMemPattern(options); // a plan of memory for every shape that ever came, kept for good: prompts have hundreds
       const shared = weights && this.#share(weights);
       for (const [name, value] of shared?.values ?? []) api.addInitializer(options, name, value);
       const session = made((out) => {

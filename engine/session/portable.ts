@@ -13,6 +13,7 @@ export class PortableRuntime implements Runtime {
       executionMode: 'sequential',
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
+      enableMemPattern: false, // as in native.ts
       extra: { session: { intra_op: { spin_duration_us: SPIN_US } } },
       logSeverityLevel: 4, // every error is thrown as well
     });
