@@ -69,6 +69,8 @@ export interface GraphWeights {
   readonly resident: TensorViews;
   /** The same by the weights' own names, for sessions that read prompts. */
   readonly separate: TensorViews;
+  /** Of these, what sessions that decode have as weights too. */
+  readonly embedding: TensorViews;
 }
 
 /**

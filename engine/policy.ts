@@ -9,7 +9,7 @@ import type { GraphWeights } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { jointMatrices } from './joint-matrices.ts';
 import { openQuantizedWeights } from './quantized-weights.ts';
-import { readResidentWeights, separateWeights } from './resident-weights.ts';
+import { readResidentWeights, separateWeights, sharedEmbedding } from './resident-weights.ts';
 import { Runner } from './runner.ts';
 import { openRuntime, type Runtime } from './session/session.ts';
 
@@ -105,9 +105,10 @@ export class PolicyLoader {
 async function openGraphWeights({ config, weights }: Pick<ModelNumbers, 'config' | 'weights'>, name: string, options: PolicyOptions): Promise<GraphWeights> {
   const blob = await openWeightBlob(options.cacheDir, name, weights);
   const matrices = [...new Set(jointMatrices(config).values())];
-  if (options.weights === 'int8') return { blob, quantized: await openQuantizedWeights(blob.directory, weights, matrices), resident: {}, separate: {} };
+  if (options.weights === 'int8') return { blob, quantized: await openQuantizedWeights(blob.directory, weights, matrices), resident: {}, separate: {}, embedding: {} };
   const resident = await readResidentWeights(matrices, blob);
-  return { blob, quantized: null, resident, separate: separateWeights(matrices, resident) };
+  const separate = separateWeights(matrices, resident);
+  return { blob, quantized: null, resident, separate, embedding: sharedEmbedding(config, separate) };
 }
 
 /** The last parts of the names of what an adapter changes. Modules that it leaves alone are fed zeros. */

@@ -2,7 +2,9 @@
  * The weights of a decode step's products, in memory of the engine's own. Sessions take them as inputs: several share them, and nothing is
  * prepared when one is opened. Read from here a step is a fifth faster than from a mapped file.
  */
+import { architectures } from '../model/architectures/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
+import type { ModelConfig } from '../model/model.ts';
 import { rowsOf, type JointMatrix } from './joint-matrices.ts';
 import type { TensorView, TensorViews } from './session/session.ts';
 
@@ -35,4 +37,11 @@ export function separateWeights(matrices: readonly JointMatrix[], resident: Tens
     }
   }
   return views;
+}
+
+/** Of these, what sessions that decode have as a weight too: the embedding where it is the head as well. They would map it from its file otherwise. */
+export function sharedEmbedding(config: ModelConfig, separate: TensorViews): TensorViews {
+  const name = architectures[config.architecture].headWeight(config);
+  const view = separate[name];
+  return config.tieWordEmbeddings && view ? { [name]: view } : {};
 }

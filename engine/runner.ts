@@ -87,7 +87,7 @@ export class Runner {
     const isShared = !quantized && targets.length > 0;
     const open = async (phase: Phase, adapted: readonly string[]): Promise<Session> => {
       const path = await writeGraph(blob.directory, stepGraph(phase, config, weights, adapted, maxContext));
-      return runtime.open({ path, threads: threads || (blob.bytes < SMALL_MODEL_BYTES ? 1 : availableParallelism()), ...(isShared && phase === 'prompt' ? { weights: weights.separate } : {}) });
+      return runtime.open({ path, threads: threads || (blob.bytes < SMALL_MODEL_BYTES ? 1 : availableParallelism()), ...(isShared ? { weights: phase === 'prompt' ? weights.separate : weights.embedding } : {}) });
     };
     const prompt = await open('prompt', targets);
     // The kernel for 8 bits is the same for few rows and for many.
