@@ -65,6 +65,8 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   });
   app.use('/admin/*', async (c, next) => {
     requireScope(c.get('principal'), 'admin');
+    // Whoever was answered finds their call there.
+    await parts.writer.settled();
     await next();
   });
   app.route('/admin/rollouts', rolloutRoutes(parts));

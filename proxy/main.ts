@@ -28,6 +28,8 @@ export interface Proxy extends AsyncDisposable {
   /** `http://127.0.0.1:8700` */
   readonly url: string;
   readonly backend: PolicyBackend;
+  /** When every call that was answered so far can be read from the database by others. */
+  settled(): Promise<void>;
   /** Lets no one in any more, waits for the open calls up to `deadlineMs` (default: server.shutdownTimeoutMs), commits, and frees everything. */
   close(deadlineMs?: number): Promise<void>;
 }
@@ -68,6 +70,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
       storeFailure = `${message} Calls are refused until the server is started again.`;
       log.error(storeFailure);
     },
+    onRefused: ({ message }) => { log.error(`A recorded call could not be put into the database: ${message} From now on every call waits for its commit.`); },
     onUnwritable: (error) => {
       const consequence = whenUnwritable === 'serve' ? 'Calls are answered and not recorded' : 'Calls are refused';
       if (error === null) log.info('the database can be written again');
@@ -123,6 +126,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   return {
     url,
     backend,
+    settled: () => writer.settled(),
     close: (deadlineMs = settings.shutdownTimeoutMs) => (closing ??= close(deadlineMs)),
     [Symbol.asyncDispose]: () => (closing ??= close(0)),
   };

@@ -16,7 +16,7 @@ export class Metrics {
   readonly rewards = this.#counter('fulgurite_rewards_total', 'Rewards by kind.', ['kind']);
   readonly duration = this.#histogram('fulgurite_call_duration_seconds', 'From the request to the end of the response.');
   readonly firstToken = this.#histogram('fulgurite_first_token_seconds', 'From the request to the first frame.');
-  readonly commit = this.#histogram('fulgurite_commit_seconds', 'From the end of the answer to its step being committed.');
+  readonly commit = this.#histogram('fulgurite_commit_seconds', 'From the end of the answer to its step being safe: in the journal, or committed.');
   readonly openCalls = this.#gauge('fulgurite_open_calls', 'Calls in flight.', []);
   readonly currentVersion = this.#gauge('fulgurite_policy_version', 'The policy version that new calls are served from.', []);
   readonly swaps = this.#counter('fulgurite_policy_swaps_total', 'Changes of the current policy version, by result.', ['result']);
@@ -24,6 +24,8 @@ export class Metrics {
   readonly lastRound = this.#gauge('fulgurite_last_round', 'Metrics of the newest finished round.', ['metric']);
   readonly lastRoundId = this.#gauge('fulgurite_last_round_id', 'Id of the newest finished round.', []);
   readonly storeQueue = this.#gauge('fulgurite_store_queue', 'Writes that wait for the store\'s writer thread.', []);
+  readonly ahead = this.#gauge('fulgurite_store_ahead_entries', 'Recorded writes that are in the journal, and not in the database yet.', []);
+  readonly aheadBytes = this.#gauge('fulgurite_store_ahead_bytes', 'Bodies and arrays of those writes, bytes.', []);
   readonly engine = this.#gauge('fulgurite_engine', 'What the policy backend says of itself.', ['stat']);
   readonly exact = this.#gauge('fulgurite_backend_exact', '1 where the policy backend gives token ids and log-probs; 0: its steps are recorded as inexact, and not trained on.', []);
   readonly residentBytes = this.#gauge('fulgurite_resident_memory_bytes', 'Resident memory of the process.', []);

@@ -22,7 +22,10 @@ const roundsLookedAt = 20;
 
 export async function scrape({ metrics, db, writer, backend, gate }: ScrapeParts, c: AppContext): Promise<Response> {
   metrics.openCalls.set(gate.size);
-  metrics.storeQueue.set(writer.stats().queuedCommands);
+  const { queuedCommands, ahead } = writer.stats();
+  metrics.storeQueue.set(queuedCommands);
+  metrics.ahead.set(ahead.entries);
+  metrics.aheadBytes.set(ahead.bytes);
   metrics.currentVersion.set(backend.currentVersion());
   metrics.exact.set(backend.capabilities().exact ? 1 : 0);
   metrics.residentBytes.set(process.memoryUsage.rss());

@@ -41,8 +41,8 @@ export type CommandName = keyof typeof commands;
 export type CommandArgument<Name extends CommandName> = Parameters<(typeof commands)[Name]>[0];
 export type CommandResult<Name extends CommandName> = ReturnType<ReturnType<(typeof commands)[Name]>>;
 
-/** A command on its way to the writer thread. */
-export interface PostedCommand { readonly id: number; readonly name: CommandName; readonly argument: unknown }
+/** A command in the writer thread. Without an id it came from the journal: nobody waits for its outcome. */
+export interface PostedCommand { readonly id: number | null; readonly name: CommandName; readonly argument: unknown }
 
 /** `command` with its argument, ready for the transaction. */
 export function prepareCommand({ name, argument }: PostedCommand): (db: Database) => unknown {

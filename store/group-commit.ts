@@ -4,12 +4,12 @@ import { toStoreError, unwritable, type StoreError } from './errors.ts';
 import type { Database } from './open.ts';
 
 export type Outcome =
-  | { readonly id: number; readonly ok: true; readonly result: unknown }
-  | { readonly id: number; readonly ok: false; readonly error: StoreError };
+  | { readonly id: number | null; readonly ok: true; readonly result: unknown }
+  | { readonly id: number | null; readonly ok: false; readonly error: StoreError };
 
 type Attempt<T> = { readonly ok: true; readonly result: T } | { readonly ok: false; readonly error: StoreError };
 /** A command with what costs time (compression) done. It can be run again where it was rolled back. */
-export type ReadyCommand = { readonly id: number } & Attempt<(db: Database) => unknown>;
+export type ReadyCommand = { readonly id: number | null } & Attempt<(db: Database) => unknown>;
 
 export function prepareGroup(group: readonly PostedCommand[]): ReadyCommand[] {
   return group.map((command) => ({ id: command.id, ...attempt(() => prepareCommand(command)) }));

@@ -12,30 +12,28 @@ const retryMs = 50;
  * @throws StoreError where the file cannot be made
  */
 export async function acquireLock(dataDir: string, name: string, signal: AbortSignal, onWait: () => void): Promise<Disposable | null> {
-  const path = join(dataDir, `${name}.lock`);
-  const sqlite = new Sqlite(path, { timeout: 0 });
-  try {
-    for (let tries = 0; !signal.aborted; tries++) {
-      if (isFree(sqlite, path)) return { [Symbol.dispose]: () => { sqlite.close(); } };
-      if (tries === 0) onWait();
-      await sleep(retryMs);
-    }
-  } catch (error) {
-    sqlite.close();
-    throw error;
+  for (let tries = 0; !signal.aborted; tries++) {
+    const lock = tryLock(dataDir, name);
+    if (lock !== null) return lock;
+    if (tries === 0) onWait();
+    await sleep(retryMs);
   }
-  sqlite.close();
   return null;
 }
 
-/** True: it is ours now. */
-function isFree(sqlite: Sqlite.Database, path: string): boolean {
+/** The lock on `<directory>/<name>.lock`, or null where another holds it. @throws StoreError where the file cannot be made */
+export function tryLock(directory: string, name: string): Disposable | null {
+  const path = join(directory, `${name}.lock`);
+  let sqlite: Sqlite.Database | undefined;
   try {
+    sqlite = new Sqlite(path, { timeout: 0 });
     sqlite.exec('begin exclusive');
-    return true;
+    const held = sqlite;
+    return { [Symbol.dispose]: () => { held.close(); } };
   } catch (error) {
+    sqlite?.close();
     const translated = toStoreError(error, path);
-    if (translated.code === 'busy') return false;
+    if (translated.code === 'busy') return null;
     throw translated;
   }
 }

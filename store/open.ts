@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { drizzle, type BetterSQLite3Database } from './drizzle.ts';
 import { StoreError, toStoreError, type StoreErrorCode } from './errors.ts';
+import { recoverJournals } from './journal/recover.ts';
 import { migrate, requireCurrentSchema } from './migrate.ts';
 import * as schema from './schema.ts';
 
@@ -42,8 +43,8 @@ export const databaseFileName = 'fulgurite.db';
 const applicationId = 0x46554c47;
 
 /**
- * Opens `<dataDir>/fulgurite.db`, makes it when it is missing, and brings its schema up to date. Any number of processes may do
- * so at once.
+ * Opens `<dataDir>/fulgurite.db`, makes it when it is missing, brings its schema up to date, and puts into it what a killed process had in its
+ * journal (read-only: where this user may write). Any number of processes may do so at once.
  * @throws StoreError `not_found` (read-only and missing), `not_a_database`, `newer_schema`, `older_schema` (read-only),
  * `read_only`, `disk_full`, `io_error`, `busy`, `corrupt`.
  */
@@ -61,19 +62,33 @@ export function openDatabase(dataDir: string, options: OpenOptions = {}): Databa
     }
     sqlite = new Sqlite(path, { readonly, timeout: busyTimeoutMs });
     sqlite.pragma('foreign_keys = ON');
+    requireOurs(sqlite, path);
     if (readonly) {
-      requireOurs(sqlite, path);
       requireCurrentSchema(sqlite, path);
-    } else {
-      sqlite.pragma(`synchronous = ${durability === 'power' ? 'FULL' : 'NORMAL'}`);
-      requireOurs(sqlite, path);
-      enterWalMode(sqlite, busyTimeoutMs);
-      migrate(sqlite, path, applicationId);
+      if (isWritable(directory)) recoverJournals(directory, (work) => {
+        using writing = openDatabase(directory, { ...options, readonly: false });
+        work(writing);
+      });
+      return connection(directory, path, sqlite);
     }
-    return connection(directory, path, sqlite);
+    sqlite.pragma(`synchronous = ${durability === 'power' ? 'FULL' : 'NORMAL'}`);
+    enterWalMode(sqlite, busyTimeoutMs);
+    migrate(sqlite, path, applicationId);
+    const db = connection(directory, path, sqlite);
+    recoverJournals(directory, (work) => { work(db); });
+    return db;
   } catch (error) {
     sqlite?.close();
     throw toOpenError(error, path);
+  }
+}
+
+function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -141,4 +141,4 @@ const updateStep = (db: Database) => db.sqlite.prepare(`
     prompt_ids = @promptIds, prompt_base = @promptBase, shared_tokens = @sharedTokens, completion_ids = @completionIds, logprobs = @logprobs, version_spans = @versionSpans,
     finish_reason = @finishReason, usage = @usage, queue_ms = @queueMs, first_token_ms = @firstTokenMs, total_ms = @totalMs,
     quarantine_reason = coalesce(quarantine_reason, @quarantineReason), error = @error, ended_at = @endedAt
-  where id = @id and state = 'open'`);
+  where id = @id and state in ('open', 'crashed')`);

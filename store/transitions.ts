@@ -18,7 +18,8 @@ export const stepTransitions: Transitions<StepState> = {
   client_aborted: [],
   upstream_error: [],
   truncated: [],
-  crashed: [],
+  // By a server that starts while this one still has the step open, or before what a killed one recorded of it was found.
+  crashed: ['complete', 'client_aborted', 'upstream_error', 'truncated'],
 };
 
 /** For rollouts and their attempts. */

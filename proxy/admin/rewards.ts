@@ -25,6 +25,7 @@ export async function giveReward({ db, writer, metrics }: RewardParts, c: AppCon
   if (target === null) {
     throw new ApiError(400, 'Say what the reward is for: "step", "response_id" or "rollout", or use the rollout\'s own URL or key.', { code: 'missing_required_parameter', param: 'rollout' });
   }
+  await writer.settled();
   requireRollout(source.principal, resolveTarget(db, target).rolloutId);
   const { reward, supersededId } = await writer.write('giveReward', {
     target, value: body.value, name: body.name, kind: body.kind ?? ('rolloutId' in target ? 'outcome' : 'intermediate'), source: body.source ?? 'agent',

@@ -59,9 +59,14 @@ export class Identity {
     const known = trace === null ? null : this.live(this.#traces.get(trace) ?? `ro_${trace}`);
     // An instrumented client that makes a new trace for every call says nothing by it: look at the messages as well.
     const inferred = known ?? this.live(this.#inference.find(conversation));
-    const trajectory = inferred ?? this.#trajectories.startLive(trace === null ? undefined : `ro_${trace}`);
+    const trajectory = inferred ?? this.#trajectories.startLive(this.#unusedId(trace));
     if (trace !== null) this.#traces.set(trace, trajectory.rolloutId);
     return trajectory;
+  }
+
+  /** A trace may outlive its rollout; its next one has an id of its own. */
+  #unusedId(trace: string | null): string | undefined {
+    return trace === null || this.#trajectories.find(`ro_${trace}`) !== null ? undefined : `ro_${trace}`;
   }
 
   /** The rollout if it is known and still running. */

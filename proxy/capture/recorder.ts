@@ -11,6 +11,7 @@ import { conversationOf, type TrajectoryInference } from './inference.ts';
 import { recordedCall } from './recorded-call.ts';
 import { Recording, type RecordingParts } from './recording.ts';
 import { marksOf, type CallPosition, type Retried, type RetryIndex } from './retries.ts';
+import type { Trajectory } from './trajectories.ts';
 import { uncaptured } from './uncaptured.ts';
 
 export interface RecorderParts {
@@ -56,7 +57,7 @@ export class Recorder {
   }
 
   async #open(call: IncomingCall): Promise<Recording> {
-    const { db, writer, identity, retries, metrics } = this.#parts;
+    const { writer, identity, retries, metrics } = this.#parts;
     const { source, envelope } = call;
     const named = namedRollout(source);
     const agent = namedAgent(source);
@@ -64,7 +65,7 @@ export class Recorder {
     const earlier = retries.take(marks);
     const { trajectory, onAnswer } = named === null ? this.#infer(call, earlier) : { trajectory: identity.running(named), onAnswer: null };
     const remembered = earlier?.position.attemptId === trajectory.attemptId ? earlier : null;
-    const retried = remembered ?? (marks.saysRetry ? recordedCall(db, trajectory, agent, call.requestBody) : null);
+    const retried = remembered ?? (marks.saysRetry ? await this.#recorded(call, trajectory, agent) : null);
     const position: CallPosition = {
       callId: newId('ca'), rolloutId: trajectory.rolloutId, attemptId: trajectory.attemptId, sequence: retried?.position.sequence ?? trajectory.nextSequence++,
     };
@@ -74,7 +75,7 @@ export class Recorder {
     const createdAt = Date.now();
     const stepIds = Array.from({ length: envelope.n }, () => newId('st', createdAt));
     // Not awaited: closing these steps comes after it in the writer's order, and fails if this failed.
-    const opened = writer.write('openSteps', stepIds.map((id, choice) => ({
+    const opened = writer.record('openSteps', stepIds.map((id, choice) => ({
       id, ...position, choice, agent, parentStepId: null, dialect: 'chat', model: envelope.model, responseId,
       request: choice === 0 ? call.requestBody : null, sampling: envelope.sampling, createdAt,
     })));
@@ -89,6 +90,12 @@ export class Recorder {
     });
   }
 
+  async #recorded({ requestBody }: IncomingCall, trajectory: Trajectory, agent: string): Promise<Retried | null> {
+    const { db, writer } = this.#parts;
+    await writer.settled();
+    return recordedCall(db, trajectory, agent, requestBody);
+  }
+
   /** The trajectory of a call that names none; its answer will tell where the next one belongs. */
   #infer({ source, envelope }: IncomingCall, earlier: Retried | null): Pick<RecordingParts, 'trajectory' | 'onAnswer'> {
     const { identity, inference } = this.#parts;
@@ -100,7 +107,7 @@ export class Recorder {
   async #commit(rows: readonly CompleteStep[]): Promise<boolean> {
     const { writer, metrics } = this.#parts;
     try {
-      await writer.write('completeSteps', rows);
+      await writer.record('completeSteps', rows);
       if (this.#abandoned.length > 0) void this.#closeAbandoned();
       return true;
     } catch (error) {

@@ -50,7 +50,7 @@ export class Trajectories {
    */
   startLive(rolloutId: string = newId('ro')): Trajectory {
     const attemptId = newId('at');
-    this.#writer.write('createRollout', { id: rolloutId, attemptId, mode: 'live' }).catch(() => this.forget(rolloutId));
+    this.#writer.record('createRollout', { id: rolloutId, attemptId, mode: 'live' }).catch(() => this.forget(rolloutId));
     return this.#remember({ rolloutId, attemptId, mode: 'live', state: 'running', pinnedVersion: null, prefixes: new PrefixIndex(), nextSequence: 0 });
   }
 

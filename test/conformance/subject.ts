@@ -17,7 +17,7 @@ export interface Subject extends AsyncDisposable {
   readonly backend: PolicyBackend;
   readonly capabilities: Capabilities;
   /** Steps that ended since the last call, oldest first. */
-  newSteps(): Step[];
+  newSteps(): Promise<Step[]>;
   /** Calls that still cost something behind the proxy. */
   running(): Promise<number>;
 }
@@ -43,7 +43,8 @@ export async function openSubject({ backend, running, server }: SubjectOptions):
     model: model?.id ?? '',
     backend: proxy.backend,
     capabilities: proxy.backend.capabilities(),
-    newSteps() {
+    async newSteps() {
+      await proxy.settled();
       const fresh = listSteps(db, { order: 'oldest', limit: 10_000 }).items.filter(({ id, state }) => state !== 'open' && !seen.has(id));
       for (const { id } of fresh) seen.add(id);
       return fresh.flatMap(({ id }) => getStep(db, id) ?? []);

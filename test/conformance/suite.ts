@@ -85,8 +85,8 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
     let subject: Subject;
     before(async () => { subject = await open(); });
     after(() => subject[Symbol.asyncDispose]());
-    beforeEach(() => { subject.newSteps(); });
-    const stepsOf = (): Step[] => subject.newSteps();
+    beforeEach(async () => { await subject.newSteps(); });
+    const stepsOf = (): Promise<Step[]> => subject.newSteps();
 
     test('says what it serves', async () => {
       assert.equal(subject.capabilities.exact, true);
@@ -96,7 +96,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
     test('every sampled token has its id and its log-prob, streamed or whole', async () => {
       const whole = await ask(subject, greedy, false);
       const streamed = await ask(subject, { ...greedy, stream_options: { include_usage: true } }, true);
-      const [first, second] = stepsOf();
+      const [first, second] = await stepsOf();
       assertExact(first, whole.usage);
       assertExact(second, streamed.usage);
       assert.equal(streamed.content, whole.content);
@@ -112,7 +112,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
       assert.doesNotMatch(plain.raw, /"usage":\{/);
       for (const stream of [false, true]) {
         const asked = await ask(subject, { ...greedy, logprobs: true, top_logprobs: 1 }, stream);
-        const step = stepsOf().at(-1);
+        const step = (await stepsOf()).at(-1);
         assertExact(step);
         assert.equal(asked.raw.match(/"top_logprobs":/g)?.length, step?.completionIds?.length);
         assert.doesNotMatch(asked.raw, /"token_ids":(?!null)/);
@@ -121,11 +121,11 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
 
     test('text ends before a stop string, ids with it', async () => {
       const whole = await ask(subject, greedy, false);
-      const [full] = stepsOf();
+      const [full] = await stepsOf();
       const stop = whole.content.slice(Math.floor(whole.content.length / 2), Math.floor(whole.content.length / 2) + 3);
       for (const stream of [false, true]) {
         const stopped = await ask(subject, { ...greedy, stop: [stop] }, stream);
-        const [step] = stepsOf();
+        const [step] = await stepsOf();
         assertExact(step);
         assert.equal(stopped.content, whole.content.slice(0, whole.content.indexOf(stop)));
         assert.equal(stopped.finishReason, 'stop');
@@ -138,7 +138,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
     test('n = 2 is two choices of one call, each with its ids', async () => {
       const { choices } = await subject.client.chat.completions.create({ model: subject.model, messages, temperature: 1.5, max_tokens: 24, n: 2, seed: 3 });
       assert.equal(choices.length, 2);
-      const steps = stepsOf();
+      const steps = await stepsOf();
       assert.equal(steps.length, 2);
       for (const step of steps) assertExact(step);
       assert.equal(steps[0]?.callId, steps[1]?.callId);
@@ -149,7 +149,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
     test('log-probs away from temperature 1 are those of what was sampled from', async () => {
       const cold = { messages, temperature: 0.3, max_tokens: 16 };
       await ask(subject, cold, true);
-      assertExact(stepsOf()[0]);
+      assertExact((await stepsOf())[0]);
     });
 
     test('a call that is required is one, with arguments of its schema', async () => {
@@ -168,7 +168,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
         else JSON.parse(call.function.arguments);
         assert.equal(choice?.finish_reason, 'tool_calls');
       }
-      for (const step of stepsOf()) assertExact(step, null, [null, 'raw_logprobs']);
+      for (const step of await stepsOf()) assertExact(step, null, [null, 'raw_logprobs']);
     });
 
     test('an answer of a JSON schema is one', { skip: forms === 'nobody' && 'the stand-in knows no grammars' }, async () => {
@@ -177,7 +177,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
       });
       // A small model may write spaces until it is cut off, where the server lets it.
       if (forms === 'us' || choice?.finish_reason === 'stop') assertWeather(choice?.message.content ?? '');
-      for (const step of stepsOf()) assertExact(step, null, [null, 'raw_logprobs']);
+      for (const step of await stepsOf()) assertExact(step, null, [null, 'raw_logprobs']);
     });
 
     test('errors are the client\'s own kinds of error, and leave a step', async () => {
@@ -187,7 +187,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
         await assert.rejects(client.chat.completions.create({ ...greedy, model, stream, messages: [{ role: 'user', content: 'word '.repeat(9000) }] }), (error) => error instanceof BadRequestError && /\d+ (input )?tokens/.test(error.message));
         await assert.rejects(client.chat.completions.create({ ...greedy, model, stream, temperature: -1 }), BadRequestError);
       }
-      assert.deepEqual([...new Set(stepsOf().map(({ state }) => state))], ['upstream_error']);
+      assert.deepEqual([...new Set((await stepsOf()).map(({ state }) => state))], ['upstream_error']);
     });
 
     test('an abort in mid-stream ends it behind the proxy too; the step has what was said', async () => {
@@ -203,7 +203,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
       }, APIUserAbortError);
       let steps: Step[] = [];
       await until(async () => {
-        steps = [...steps, ...stepsOf()];
+        steps = [...steps, ...await stepsOf()];
         return steps.length > 0 && await subject.running() === 0;
       });
       assert.equal(steps[0]?.state, 'client_aborted');
@@ -214,7 +214,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
       const all = await Promise.all(Array.from({ length: concurrent }, (_, seed) =>
         ask(subject, { messages: [{ role: 'user', content: `Name three colors. (${seed})` }], temperature: 1, seed, max_tokens: 16, stream_options: { include_usage: true } }, true)));
       assert.ok(all.every(({ finishReason }) => finishReason === 'stop' || finishReason === 'length'));
-      const steps = stepsOf();
+      const steps = await stepsOf();
       assert.equal(steps.length, concurrent);
       for (const step of steps) assertExact(step);
       const counts = (of: number[]) => of.sort((a, b) => a - b);
@@ -234,7 +234,7 @@ export function conformance(name: string, open: () => Promise<Subject>, { forms 
       await runPythonClient(subject);
       let steps: Step[] = [];
       await until(async () => {
-        steps = [...steps, ...stepsOf()];
+        steps = [...steps, ...await stepsOf()];
         return steps.some(({ state }) => state === 'client_aborted') && await subject.running() === 0;
       });
       for (const step of steps.filter(({ state }) => state === 'complete')) assertExact(step, null, [null, 'raw_logprobs']);

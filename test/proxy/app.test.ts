@@ -23,7 +23,7 @@ describe('chat completions', () => {
     const body = await response.json() as Record<string, unknown>;
     assert.deepEqual(body['vendor_field'], { kept: true });
     assert.deepEqual(h.backend.calls.at(-1)?.body['unknown_field'], [1]);
-    const step = h.steps().at(-1);
+    const step = (await h.steps()).at(-1);
     assert.equal(step?.state, 'complete');
     assert.equal(step.responseId, body['id']);
     assert.equal(step.id, response.headers.get('x-fulgurite-step'));
@@ -48,21 +48,21 @@ describe('chat completions', () => {
       firstAt ||= performance.now();
       text += decoder.decode(value, { stream: true });
       if (text.includes('[DONE]')) {
-        const step = h.steps().at(-1);
+        const step = (await h.steps()).at(-1);
         assert.equal(step?.state, 'complete', 'committed before [DONE] was seen');
         assert.equal(step.versionSpans?.[0]?.to, step.completionIds?.length);
       }
     }
     assert.ok(performance.now() - firstAt > 30, 'the first frame did not wait for the last');
     assert.match(text, /data: \[DONE\]\n\n$/);
-    const stored = JSON.parse(h.steps().at(-1)?.response ?? '') as { chunks: string[] };
+    const stored = JSON.parse((await h.steps()).at(-1)?.response ?? '') as { chunks: string[] };
     assert.deepEqual(stored.chunks, text.split('\n\n').filter((event) => event !== '').map((event) => event.slice(6)).slice(0, -1));
   });
 
   test('n choices are n steps of one call, with one place in the trajectory', async () => {
     const response = await h.chat('hi', { n: 3 });
     assert.equal(response.status, 200);
-    const steps = h.steps().slice(-3);
+    const steps = (await h.steps()).slice(-3);
     assert.equal(new Set(steps.map((step) => step.callId)).size, 1);
     assert.deepEqual(steps.map((step) => step.choice), [0, 1, 2]);
     assert.deepEqual(new Set(steps.map((step) => step.sequence)), new Set([0]));
@@ -72,15 +72,15 @@ describe('chat completions', () => {
 
   test('a swap in mid-stream leaves spans of both versions', async () => {
     await events(await h.chat('!swap two', { stream: true }));
-    const spans = h.steps().at(-1)?.versionSpans;
+    const spans = (await h.steps()).at(-1)?.versionSpans;
     assert.deepEqual(spans?.map((span) => span.version), [0, 1, 0]);
-    assert.equal(spans.at(-1)?.to, h.steps().at(-1)?.completionIds?.length);
+    assert.equal(spans.at(-1)?.to, (await h.steps()).at(-1)?.completionIds?.length);
   });
 
   for (const [behaviour, reason] of [['inexact', 'inexact'], ['mismatch', 'length_mismatch'], ['nan', 'invalid_logprobs']] as const) {
     test(`${behaviour}: served, kept, quarantined as ${reason}, counted`, async () => {
       assert.equal((await h.chat(`!${behaviour} x`)).status, 200);
-      const step = h.steps().at(-1);
+      const step = (await h.steps()).at(-1);
       assert.equal(step?.state, 'complete');
       assert.equal(step.quarantineReason, reason);
       assert.match(await (await h.get('/metrics')).text(), new RegExp(`fulgurite_quarantined_steps_total\\{reason="${reason}"\\} 1`));
@@ -91,7 +91,7 @@ describe('chat completions', () => {
     const frames = await events(await h.chat('!fail_midstream x', { stream: true }));
     assert.ok(!frames.includes('[DONE]'));
     assert.equal((JSON.parse(frames.at(-1) ?? '') as ErrorShape).error.code, 'engine_failed');
-    const step = h.steps().at(-1);
+    const step = (await h.steps()).at(-1);
     assert.equal(step?.state, 'upstream_error');
     assert.equal(step.completionIds?.length, 3, 'what was captured until then');
     assert.match(step.error ?? '', /engine_failed/);
@@ -100,16 +100,16 @@ describe('chat completions', () => {
   test('a stream that is cut off is truncated', async () => {
     const frames = await events(await h.chat('!truncate x', { stream: true }));
     assert.ok(!frames.includes('[DONE]'));
-    assert.equal(h.steps().at(-1)?.state, 'truncated');
+    assert.equal((await h.steps()).at(-1)?.state, 'truncated');
     assert.equal((await h.chat('!truncate x')).status, 200);
-    assert.equal(h.steps().at(-1)?.state, 'truncated', 'also without streaming');
+    assert.equal((await h.steps()).at(-1)?.state, 'truncated', 'also without streaming');
   });
 
   test('a failure before the first frame is a status, also for a stream', async () => {
     const response = await h.chat('!refuse x', { stream: true });
     assert.equal(response.status, 400);
     assert.deepEqual((await errorOf(response)).code, 'context_length_exceeded');
-    assert.equal(h.steps().at(-1)?.state, 'upstream_error');
+    assert.equal((await h.steps()).at(-1)?.state, 'upstream_error');
   });
 
   test('a bug in the backend is a plain 500, and its stack goes to the log', async () => {
@@ -117,7 +117,7 @@ describe('chat completions', () => {
     assert.equal(response.status, 500);
     assert.doesNotMatch((await errorOf(response)).message, /a bug in the backend/);
     assert.ok(h.log.some((line) => line.includes('a bug in the backend')));
-    assert.equal(h.steps().at(-1)?.state, 'upstream_error');
+    assert.equal((await h.steps()).at(-1)?.state, 'upstream_error');
   });
 
   for (const [name, order, stream] of [['before the answer', '!hang x', false], ['in mid-stream', `!slow ${'long '.repeat(100)}`, true]] as const) {
@@ -127,13 +127,13 @@ describe('chat completions', () => {
       const call = fetch(`${h.url}/v1/chat/completions`, {
         method: 'POST', signal: controller.signal, body: JSON.stringify({ model: 'fake', stream, messages: [{ role: 'user', content: order }] }),
       }).then((response) => response.text());
-      await until(() => h.steps().at(-1)?.state === 'open');
+      await until(async () => (await h.steps()).at(-1)?.state === 'open');
       await new Promise((resolve) => { setTimeout(resolve, 40); });
       controller.abort();
       await assert.rejects(call);
       await until(() => h.backend.aborted > aborted, 500);
-      await until(() => h.steps().at(-1)?.state === 'client_aborted', 500);
-      assert.ok((h.steps().at(-1)?.completionIds?.length ?? 0) > 0, 'what was captured until then');
+      await until(async () => (await h.steps()).at(-1)?.state === 'client_aborted', 500);
+      assert.ok(((await h.steps()).at(-1)?.completionIds?.length ?? 0) > 0, 'what was captured until then');
     });
   }
 });
@@ -223,7 +223,7 @@ test('a closing server finishes its calls, and lets no new one in', async () => 
   const frames = await slow;
   await closing;
   assert.equal(frames.at(-1), '[DONE]');
-  assert.equal(h.steps().at(-1)?.state, 'complete');
+  assert.equal((await h.steps()).at(-1)?.state, 'complete');
   await assert.rejects(h.chat('too late'));
   await h[Symbol.asyncDispose]();
 });
@@ -234,6 +234,6 @@ test('a closing server ends what is still open at its deadline, and records it',
   await until(() => h.backend.calls.length === 1);
   await h.proxy.close(20);
   assert.equal((await hanging).status, 503);
-  assert.equal(h.steps().at(-1)?.state, 'upstream_error');
+  assert.equal((await h.steps()).at(-1)?.state, 'upstream_error');
   await h[Symbol.asyncDispose]();
 });

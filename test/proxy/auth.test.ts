@@ -30,7 +30,7 @@ test('each scope opens its own endpoints and no others', async () => {
     for (const key of [null, 'wrong-key', 'agent-key-1', 'admin-key-1', 'metrics-key']) got.push(await status(path, key));
     assert.deepEqual(got, statuses, path);
   }
-  assert.equal(h.steps().length, 2, 'a refused call leaves nothing');
+  assert.equal((await h.steps()).length, 2, 'a refused call leaves nothing');
 });
 
 test('a wrong key is told so in OpenAI\'s words; x-api-key is read too', async () => {
@@ -52,7 +52,7 @@ test('on an open loopback server any key will do, but a minted one still means i
   const first = await (await h.post('/admin/rollouts', { task_id: 't' })).json() as { id: string; api_key: string };
   const second = await (await h.post('/admin/rollouts', { task_id: 't' })).json() as { id: string; api_key: string };
   assert.equal((await h.chat('x', {}, chat, bearer(first.api_key))).status, 200);
-  assert.equal(h.steps().at(-1)?.rolloutId, first.id, 'no rollout in the URL: the key names it');
+  assert.equal((await h.steps()).at(-1)?.rolloutId, first.id, 'no rollout in the URL: the key names it');
   assert.equal((await h.chat('x', {}, `/rollouts/${second.id}${chat}`, bearer(first.api_key))).status, 403);
   assert.equal((await h.chat('x', {}, chat, { ...bearer(first.api_key), 'x-fulgurite-rollout': second.id })).status, 403);
   assert.equal((await h.post('/v1/rewards', { value: 1, rollout: second.id }, bearer(first.api_key))).status, 403);

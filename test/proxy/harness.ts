@@ -18,7 +18,7 @@ export interface Harness extends AsyncDisposable {
   readonly db: Database;
   readonly log: string[];
   /** Every step, oldest first, decoded. */
-  steps(): Step[];
+  steps(): Promise<Step[]>;
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   get(path: string, headers?: Record<string, string>): Promise<Response>;
   /** A call whose last message is `content`. */
@@ -54,7 +54,10 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   });
   return {
     url: proxy.url, dataDir, backend, proxy, db, log, post,
-    steps: () => listSteps(db, { order: 'oldest', limit: 10_000 }).items.map(({ id }) => getStep(db, id)).filter((step) => step !== undefined),
+    async steps() {
+      await proxy.settled();
+      return listSteps(db, { order: 'oldest', limit: 10_000 }).items.map(({ id }) => getStep(db, id)).filter((step) => step !== undefined);
+    },
     get: (path, headers = {}) => fetch(proxy.url + path, { headers }),
     chat: (content, more = {}, path = '/v1/chat/completions', headers = {}) =>
       post(path, { model: 'fake', messages: [{ role: 'user', content }], ...more }, headers),

@@ -17,7 +17,7 @@ describe('openai-node', () => {
   test('an answer', async () => {
     const { data, response } = await client.chat.completions.create({ model: 'fake', messages: messages('hi') }).withResponse();
     assert.equal(data.choices[0]?.message.content, 'echo: hi');
-    assert.equal(data.id, h.steps().at(-1)?.responseId);
+    assert.equal(data.id, (await h.steps()).at(-1)?.responseId);
     assert.ok(response.headers.get('x-fulgurite-rollout'));
   });
 
@@ -53,9 +53,9 @@ describe('openai-node', () => {
   });
 
   test('its own retries make one step of the trajectory', async () => {
-    const before = h.steps().length;
+    const before = (await h.steps()).length;
     await assert.rejects(client.withOptions({ maxRetries: 2 }).chat.completions.create({ model: 'fake', messages: messages('!crash again') }), InternalServerError);
-    const tries = h.steps().slice(before);
+    const tries = (await h.steps()).slice(before);
     assert.equal(tries.length, 3);
     assert.equal(new Set(tries.map((step) => `${step.rolloutId} ${step.sequence}`)).size, 1);
     assert.equal(new Set(tries.map((step) => step.callId)).size, 3);
@@ -65,8 +65,8 @@ describe('openai-node', () => {
     const stream = await client.chat.completions.create({ model: 'fake', messages: messages(`!slow ${'x'.repeat(200)}`), stream: true });
     for await (const _ of stream) break;
     const deadline = Date.now() + 2000;
-    while (h.steps().at(-1)?.state !== 'client_aborted') {
-      assert.ok(Date.now() < deadline, `still ${h.steps().at(-1)?.state}`);
+    while ((await h.steps()).at(-1)?.state !== 'client_aborted') {
+      assert.ok(Date.now() < deadline, `still ${(await h.steps()).at(-1)?.state}`);
       await new Promise((resolve) => { setTimeout(resolve, 10); });
     }
   });

@@ -10,9 +10,9 @@ await writer.write('openSteps', [openStep(started)]);
 async function writeSteps(): Promise<never> {
   for (let n = 0; ; n++) {
     const step = openStep(started);
-    const opened = writer.write('openSteps', [step]);
+    const opened = writer.record('openSteps', [step]);
     if (n % 2 === 0) await opened;
-    await writer.write('completeSteps', [completeStep(step.id, {
+    await writer.record('completeSteps', [completeStep(step.id, {
       response: 'x'.repeat(2000), completionIds: new Int32Array(60), logprobs: Float32Array.from({ length: 60 }, (_, i) => -i),
     })]);
     process.stdout.write(`${step.id}\n`);

@@ -83,11 +83,11 @@ describe('the writer', () => {
   });
 
   it('an opening that nobody awaits may fail; its completion says so', async (t) => {
-    const { writer } = await start(t);
+    const { writer } = await start(t, { durability: 'power' });
     const { rollout } = await writer.write('createRollout', { mode: 'train' });
     const step = openStep({ rollout, attempt: { id: 'at_none', rolloutId: rollout.id, number: 1, state: 'running', detail: null, createdAt: 0, endedAt: null } });
-    void writer.write('openSteps', [step]); // an unhandled rejection would fail this test
-    await assert.rejects(writer.write('completeSteps', [completeStep(step.id)]), refused('unknown_step'));
+    void writer.record('openSteps', [step]); // an unhandled rejection would fail this test
+    await assert.rejects(writer.record('completeSteps', [completeStep(step.id)]), refused('unknown_step'));
   });
 
   it('copies arrays: views on shared buffers arrive whole, and stay the caller\'s', async (t) => {
@@ -159,9 +159,8 @@ describe('when the writer cannot write', () => {
   it('the death of the thread is reported, and every waiting and later command fails', async (t) => {
     const dataDir = temporaryDirectory(t);
     const worker = startThread({ dataDir });
-    await whenReady(worker);
     const failures: StoreError[] = [];
-    const writer = connectWriter(worker, { onFailure: (error) => { failures.push(error); } });
+    const writer = connectWriter(worker, await whenReady(worker), { onFailure: (error) => { failures.push(error); } });
     using other = openDatabase(dataDir);
     other.sqlite.exec('begin immediate'); // so that the command is still waiting when the thread ends
     const waiting = assert.rejects(writer.write('createRollout', { mode: 'train' }), refused('writer_failed'));

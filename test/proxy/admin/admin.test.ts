@@ -62,7 +62,7 @@ describe('admin', () => {
 
   test('a step shows ids, log-probs and bodies; a stream also the message it makes', async () => {
     await events(await h.chat('streamed', { stream: true, temperature: 0.5, stop: ['.'] }));
-    const id = h.steps().at(-1)?.id ?? '';
+    const id = (await h.steps()).at(-1)?.id ?? '';
     const step = await json<{ prompt_ids: number[]; completion_ids: number[]; logprobs: number[]; sampling: Record<string, unknown>; request: object; response: { messages: object[] } }>(
       h.get(`/admin/steps/${id}`));
     assert.equal(step.completion_ids.length, step.logprobs.length);
@@ -78,7 +78,7 @@ describe('admin', () => {
     test('by step, by response id, by rollout, by the rollout\'s URL', async () => {
       const rollout = await create();
       const answer = await json<{ id: string }>(h.chat('x', { n: 2 }, `${rollout.base_url}/chat/completions`));
-      const [zero, one] = h.steps().slice(-2);
+      const [zero, one] = (await h.steps()).slice(-2);
       const give = (body: object, path = '/v1/rewards') => json<Reward>(h.post(path, body));
       const byStep = await give({ value: 1, step: one?.id, name: 'a' });
       assert.deepEqual([byStep.step_id, byStep.rollout_id, byStep.kind, byStep.source], [one?.id, rollout.id, 'intermediate', 'agent']);

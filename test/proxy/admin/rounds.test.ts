@@ -70,7 +70,7 @@ describe('rounds', () => {
     assert.match(metrics, /fulgurite_last_round\{metric="reward_mean"\} 0\.5/);
     assert.match(metrics, /fulgurite_rounds\{state="promoted"\} 1/);
     assert.equal((await h.chat('x')).status, 200);
-    assert.deepEqual(h.steps().at(-1)?.versionSpans?.map((span) => span.version), [1]);
+    assert.deepEqual((await h.steps()).at(-1)?.versionSpans?.map((span) => span.version), [1]);
   });
 
   test('a failed round ends its events with the reason', async () => {
@@ -117,9 +117,9 @@ describe('policies', () => {
     await withVersions(h);
     const rollout = await json<{ id: string; base_url: string }>(h.post('/admin/rollouts', { mode: 'val', version: 2 }));
     await h.chat('x', {}, `${rollout.base_url}/chat/completions`);
-    assert.deepEqual(h.steps().at(-1)?.versionSpans?.map((span) => span.version), [2]);
+    assert.deepEqual((await h.steps()).at(-1)?.versionSpans?.map((span) => span.version), [2]);
     await h.chat('x');
-    assert.deepEqual(h.steps().at(-1)?.versionSpans?.map((span) => span.version), [1]);
+    assert.deepEqual((await h.steps()).at(-1)?.versionSpans?.map((span) => span.version), [1]);
     assert.deepEqual(h.backend.unloaded, []);
     await h.post(`/admin/rollouts/${rollout.id}/end`, {});
     assert.deepEqual(h.backend.unloaded, [2], 'its last rollout has ended');

@@ -21,7 +21,10 @@ async function start(backend: (home: string) => object) {
   return {
     url: proxy.url,
     client: new OpenAI({ baseURL: `${proxy.url}/v1`, apiKey: 'none', maxRetries: 0 }),
-    steps: (): Step[] => listSteps(db, { order: 'oldest', limit: 100 }).items.flatMap(({ id }) => getStep(db, id) ?? []),
+    async steps(): Promise<Step[]> {
+      await proxy.settled();
+      return listSteps(db, { order: 'oldest', limit: 100 }).items.flatMap(({ id }) => getStep(db, id) ?? []);
+    },
     async [Symbol.asyncDispose]() {
       db.close();
       await proxy.close();
@@ -49,7 +52,7 @@ test('a tool loop of the official client runs on the embedded policy; its steps 
   assert.equal(await runner.finalContent(), 'It is 3.');
   assert.deepEqual(asked, [{ a: 1, b: 'é' }]);
 
-  const [call, answer, ...others] = whole.steps();
+  const [call, answer, ...others] = await whole.steps();
   assert.equal(others.length, 0);
   assert.deepEqual([call?.state, call?.finishReason, answer?.state, answer?.finishReason], ['complete', 'tool_calls', 'complete', 'stop']);
   assert.equal(call?.rolloutId, answer?.rolloutId, 'one trajectory, by inference');
@@ -73,7 +76,7 @@ test('calls to vLLM are recorded exactly; to a server without ids as inexact', a
     const { backend: said } = await (await fetch(`${whole.url}/admin/policies`)).json() as { backend: { name: string; exact: boolean } };
     assert.deepEqual([said.name, said.exact], ['openai', quarantine === null]);
     assert.match(await (await fetch(`${whole.url}/metrics`)).text(), new RegExp(`fulgurite_backend_exact ${quarantine === null ? 1 : 0}\n`));
-    const steps = whole.steps();
+    const steps = await whole.steps();
     assert.deepEqual(steps.map(({ state, quarantineReason }) => [state, quarantineReason]), [['complete', quarantine], ['complete', quarantine]]);
     assert.deepEqual(steps.map(({ responseId }) => responseId), [plain.id, streamed.id]);
     assert.deepEqual(steps.map(({ usage }) => usage), answer === vllm

@@ -36,7 +36,7 @@ test('64 MB for a client that does not read: held back, then delivered frame by 
   socket.on('data', (bytes: Buffer) => { counted.read(bytes.toString('latin1')); });
   await new Promise((resolve) => { socket.on('end', resolve); socket.resume(); });
   assert.deepEqual([counted.frames, counted.done], [frames + 2, true]);
-  const [step] = b.steps();
+  const [step] = await b.steps();
   assert.deepEqual([step?.state, step?.completionIds?.length], ['complete', frames]);
 });
 

@@ -24,7 +24,7 @@ export interface Behind extends AsyncDisposable {
   request(stream: boolean, more?: object): string;
   chat(stream: boolean, signal?: AbortSignal, headers?: Record<string, string>): Promise<ClientView>;
   /** Every step, oldest first, decoded. */
-  steps(): Step[];
+  steps(): Promise<Step[]>;
 }
 
 export async function behind(script: Script, options: { server?: object; store?: object; backend?: object } = {}): Promise<Behind> {
@@ -43,7 +43,10 @@ export async function behind(script: Script, options: { server?: object; store?:
       const response = await fetch(chatUrl, { method: 'POST', body: request(stream), headers: { 'content-type': 'application/json', ...headers }, ...(signal ? { signal } : {}) });
       return view(response, await response.text());
     },
-    steps: () => listSteps(db, { order: 'oldest', limit: 1000 }).items.map(({ id }) => getStep(db, id)).filter((step) => step !== undefined),
+    async steps() {
+      await proxy.settled();
+      return listSteps(db, { order: 'oldest', limit: 1000 }).items.map(({ id }) => getStep(db, id)).filter((step) => step !== undefined);
+    },
     async [Symbol.asyncDispose]() {
       db.close();
       await proxy.close(0);

@@ -71,7 +71,7 @@ describe('request bodies', () => {
   for (const [name, encode] of Object.entries(encodings)) {
     test(`${name}: read, and stored as what it says`, async () => {
       assert.equal((await post(encode(body), { 'content-encoding': name })).status, 200);
-      assert.equal(h.steps().at(-1)?.request, body.toString());
+      assert.equal((await h.steps()).at(-1)?.request, body.toString());
     });
 
     test(`${name}: a bomb is refused at the limit`, async () => {

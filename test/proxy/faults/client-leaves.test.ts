@@ -46,8 +46,8 @@ describe('a client that leaves', () => {
         const delays: number[] = [];
         while (delays.length < tries && !delays.some((delay) => delay < withinMs)) delays.push(await leave(b, point, how));
         assert.ok(Math.min(...delays) < withinMs, `the server heard of it after ${delays.join(', ')} ms`);
-        await until(() => b.steps().every((step) => step.state !== 'open'));
-        for (const step of b.steps()) {
+        await until(async () => (await b.steps()).every((step) => step.state !== 'open'));
+        for (const step of await b.steps()) {
           assert.equal(step.state, 'client_aborted');
           assert.equal(step.completionIds?.length ?? 0, point.ids, 'what was generated until then');
           assert.equal(step.logprobs?.length ?? 0, point.ids);
@@ -75,8 +75,8 @@ describe('a client that leaves', () => {
     }
     socket.resetAndDestroy();
     await until(() => b.upstream.calls[0]?.isClosed === true);
-    await until(() => b.steps()[0]?.state === 'client_aborted');
-    const [step] = b.steps();
+    await until(async () => (await b.steps())[0]?.state === 'client_aborted');
+    const [step] = await b.steps();
     assert.ok((step?.completionIds?.length ?? 0) > 0);
     assert.equal(step?.completionIds?.length, step?.logprobs?.length);
   });
@@ -88,7 +88,7 @@ describe('a client that leaves', () => {
     await new Promise((resolve) => { setTimeout(resolve, 50); });
     socket.destroy();
     assert.equal((await fetch(`${b.proxy.url}/healthz`)).status, 200);
-    assert.deepEqual([b.upstream.calls.length, b.steps().length], [0, 0]);
+    assert.deepEqual([b.upstream.calls.length, (await b.steps()).length], [0, 0]);
   });
 });
 

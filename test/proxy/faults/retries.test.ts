@@ -16,7 +16,7 @@ test('the official client\'s retries of a failing server are one step of the tra
   const answer = await client.chat.completions.create({ model: 'm', messages: [{ role: 'user', content: 'x' }] });
   assert.equal(answer.choices[0]?.message.content, 'ok');
   assert.equal(b.upstream.calls.length, 3);
-  const steps = b.steps();
+  const steps = await b.steps();
   assert.deepEqual(steps.map((step) => [step.state, step.sequence]), [['upstream_error', 0], ['upstream_error', 0], ['complete', 0]]);
   assert.equal(new Set(steps.map((step) => step.rolloutId)).size, 1);
 });
@@ -28,7 +28,7 @@ describe('a call that its client says is tried again', () => {
   after(() => h[Symbol.asyncDispose]());
   const start = async () => {
     path = `${(await (await h.post('/admin/rollouts', {})).json() as { base_url: string }).base_url}/chat/completions`;
-    return () => h.steps().filter((step) => path.includes(step.rolloutId)).map((step) => [step.state, step.sequence, step.quarantineReason]);
+    return async () => (await h.steps()).filter((step) => path.includes(step.rolloutId)).map((step) => [step.state, step.sequence, step.quarantineReason]);
   };
 
   for (const [name, first, second] of [
@@ -40,7 +40,7 @@ describe('a call that its client says is tried again', () => {
       await (await h.chat(name, {}, path, first)).text();
       await (await h.chat(name, {}, path, second)).text();
       await (await h.chat('next', {}, path)).text();
-      assert.deepEqual(steps(), [['complete', 0, 'retried'], ['complete', 0, null], ['complete', 1, null]]);
+      assert.deepEqual(await steps(), [['complete', 0, 'retried'], ['complete', 0, null], ['complete', 1, null]]);
     });
   }
 
@@ -52,11 +52,11 @@ describe('a call that its client says is tried again', () => {
     await until(() => h.backend.calls.length > calls);
     // The second arrives first.
     const second = h.chat('!hang x', {}, path, { 'x-stainless-retry-count': '1' });
-    await until(() => steps().length === 2);
+    await until(async () => (await steps()).length === 2);
     controller.abort();
     await assert.rejects(first);
-    await until(() => steps().some(([state]) => state === 'client_aborted'));
-    assert.deepEqual(steps().map(([, sequence]) => sequence), [0, 0]);
+    await until(async () => (await steps()).some(([state]) => state === 'client_aborted'));
+    assert.deepEqual((await steps()).map(([, sequence]) => sequence), [0, 0]);
     await h.proxy.close(0);
     assert.equal((await second).status, 503);
   });
@@ -73,7 +73,7 @@ describe('a call that its client says is tried again', () => {
     await using second = await startHarness({ dataDir });
     await ask(second, 'two', { 'x-stainless-retry-count': '1' });
     await ask(second, 'three', { 'x-stainless-retry-count': '1' });
-    assert.deepEqual(second.steps().map((step) => [step.sequence, step.quarantineReason]), [[0, null], [1, 'retried'], [1, null], [2, null]]);
+    assert.deepEqual((await second.steps()).map((step) => [step.sequence, step.quarantineReason]), [[0, null], [1, 'retried'], [1, null], [2, null]]);
     rmSync(dataDir, { recursive: true });
   });
 
@@ -81,7 +81,7 @@ describe('a call that its client says is tried again', () => {
     await using other = await startHarness();
     const rollout = await (await other.post('/admin/rollouts', {})).json() as { base_url: string };
     await Promise.all([1, 2, 3].map(async () => (await other.chat('!slow same', {}, `${rollout.base_url}/chat/completions`)).text()));
-    assert.deepEqual(other.steps().map((step) => step.sequence).toSorted((a, b) => a - b), [0, 1, 2]);
-    assert.ok(other.steps().every((step) => step.quarantineReason === null));
+    assert.deepEqual((await other.steps()).map((step) => step.sequence).toSorted((a, b) => a - b), [0, 1, 2]);
+    assert.ok((await other.steps()).every((step) => step.quarantineReason === null));
   });
 });

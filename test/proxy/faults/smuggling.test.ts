@@ -64,7 +64,7 @@ describe('a request with', () => {
       assert.match(answer, /^HTTP\/1.1 4\d\d /);
       assert.equal(answer.match(/HTTP\/1.1/g)?.length, 1, 'one answer');
       assert.equal(h.backend.calls.length, 0);
-      assert.equal(h.steps().length, 0);
+      assert.equal((await h.steps()).length, 0);
     });
   }
 
@@ -73,7 +73,7 @@ describe('a request with', () => {
     let answer = '';
     socket.on('data', (data: Buffer) => { answer += data.toString(); });
     socket.write(`${start}transfer-encoding: chunked\r\n\r\n${chunked}${smuggled}`);
-    await until(() => h.steps().filter((step) => step.state === 'complete').length === 2);
+    await until(async () => (await h.steps()).filter((step) => step.state === 'complete').length === 2);
     await until(() => answer.match(/HTTP\/1.1 200/g)?.length === 2);
     socket.destroy();
   });

@@ -97,7 +97,7 @@ for (const [kind, faults] of [['a stream', streams], ['a body', bodies]] as cons
         // One generation, never started again, and the connection is given up.
         assert.equal(b.upstream.calls.length, 1);
         await until(() => b.upstream.calls[0]?.isClosed === true, 1000);
-        const [step, ...others] = b.steps();
+        const [step, ...others] = await b.steps();
         assert.equal(others.length, 0);
         assert.equal(step?.state, fault.step.state);
         assert.equal(step.completionIds?.length ?? 0, fault.step.ids, 'what was generated until then');
@@ -141,7 +141,7 @@ describe('a stream that is all there although its server', () => {
       const seen = await b.chat(true);
       assert.deepEqual([seen.status, seen.events.length, seen.events.at(-1)], [200, 5, '[DONE]']);
       assert.deepEqual(seen.events.slice(1, 3).map((data) => (JSON.parse(data) as { choices: { delta: { content: string } }[] }).choices[0]?.delta.content), ['a', 'b']);
-      const [step] = b.steps();
+      const [step] = await b.steps();
       assert.deepEqual([step?.state, step?.quarantineReason, step?.completionIds?.length, step?.usage?.completionTokens], ['complete', null, 2, 2]);
       await until(() => b.upstream.calls[0]?.isClosed === true, 1000);
     });
@@ -152,7 +152,7 @@ test('the frame that ends a choice reaches the client also where the server fail
   await using b = await behind(midStream((call) => { call.write(event(finishChunk)); call.write(event(JSON.stringify(outOfMemory))); call.end(); }));
   const seen = await b.chat(true);
   assert.deepEqual(seen.events.map((data) => (JSON.parse(data) as { choices?: { finish_reason: unknown }[] }).choices?.[0]?.finish_reason), [null, null, null, 'stop', undefined]);
-  assert.equal(b.steps()[0]?.state, 'upstream_error');
+  assert.equal((await b.steps())[0]?.state, 'upstream_error');
 });
 
 test('an answer larger than any answer is cut off, and memory with it', async () => {
@@ -160,5 +160,5 @@ test('an answer larger than any answer is cut off, and memory with it', async ()
   await using b = await behind(started(async (call) => { call.write(line); while (!call.isClosed) { call.write('y'.repeat(1 << 20)); await call.drained(); } }));
   const seen = await b.chat(true);
   assert.deepEqual([seen.status, seen.body?.error?.code], [502, 'upstream_invalid']);
-  assert.equal(b.steps()[0]?.state, 'upstream_error');
+  assert.equal((await b.steps())[0]?.state, 'upstream_error');
 });

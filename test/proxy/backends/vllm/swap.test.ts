@@ -140,6 +140,7 @@ test('a server that starts when the proxy runs already gets the current version 
   await until(async () => (await fetch(`${proxy.url}/readyz`)).status === 200);
   const answer = await (await ask()).json() as { choices: { message: unknown }[]; model: string };
   assert.equal(answer.model, 'smollm2');
+  await proxy.settled();
   using db = openDatabase(config.dataDir, { readonly: true });
   const [last] = listSteps(db).items;
   assert.deepEqual([...getStep(db, last?.id ?? '')?.completionIds ?? []], tokensOf(1));
@@ -177,6 +178,7 @@ test('a call that a replica fails before its first byte is answered by another o
   const answer = await fetch(`${proxy.url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'smollm2', messages: [{ role: 'user', content: 'x' }], stream: true }) });
   assert.match(await answer.text(), /"finish_reason":"stop"[\s\S]*data: \[DONE\]\n\n$/);
   assert.deepEqual([first.chats.length, second.chats.length], [1, 1]);
+  await proxy.settled();
   using db = openDatabase(config.dataDir, { readonly: true });
   const steps = listSteps(db).items;
   assert.deepEqual(steps.map(({ state }) => state), ['complete']);
