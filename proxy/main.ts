@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Config } from '../config/schema.ts';
+import { trainedModel } from '../config/trained-model.ts';
 import { watchChanges } from '../store/changes.ts';
 import { lookupKey } from '../store/keys.ts';
 import { openDatabase, type Database } from '../store/open.ts';
@@ -97,7 +98,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
   const auth = new Auth({ keys, findMinted: (secret) => lookupKey(db, secret) });
   const app = createApp({
     auth, backend, db, gate, identity, log, metrics, policies, recorder, trajectories, writer,
-    maxBodyBytes: settings.maxBodyBytes, stallLimits: settings, trainer: config.trainer, shutdown: shutdown.signal,
+    maxBodyBytes: settings.maxBodyBytes, stallLimits: settings, trainer: config.trainer, trainedModel: trainedModel(config), shutdown: shutdown.signal,
     ready: () => (storeFailure === null ? backend.health() : Promise.resolve({ ok: false, detail: storeFailure })),
   });
   const server = createAdaptorServer({ fetch: app.fetch, createServer, hostname: settings.host }) as Server; // as `createServer` makes it

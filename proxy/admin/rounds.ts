@@ -18,6 +18,8 @@ export interface RoundParts {
   readonly db: Database;
   readonly writer: StoreWriter;
   readonly trainer: TrainerConfig;
+  /** Null: the configuration does not say where the policy's weights are, so no trainer can work here. */
+  readonly trainedModel: string | null;
   /** Aborts when the server ends. */
   readonly shutdown: AbortSignal;
 }
@@ -27,11 +29,12 @@ const pollMs = 50;
 const processSettings = ['enabled', 'pollMs', 'device', 'threads'];
 
 export function roundRoutes(parts: RoundParts): Hono<AppEnv> {
-  const { db, writer, trainer } = parts;
+  const { db, writer, trainer, trainedModel } = parts;
   return new Hono<AppEnv>()
     .post('/', async (c) => {
       const { config, promote, seed } = await readJson(c, createRoundSchema);
       checkOverrides(trainer, config);
+      if (trainedModel === null) throw new ApiError(409, 'There is nothing to train: this server does not know its policy\'s weights. Give backend.model, with backend.kind "embedded" or "vllm".', { code: 'no_model_to_train' });
       const round = await writer.write('requestRound', { config, promote: promote ?? trainer.promote, seed: seed ?? null });
       return c.json(roundRow(round), 202);
     })

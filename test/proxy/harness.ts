@@ -31,10 +31,14 @@ export interface HarnessOptions {
   readonly server?: Record<string, unknown>;
   readonly store?: Record<string, unknown>;
   readonly env?: NodeJS.ProcessEnv;
+  /** Whether the configuration says where the policy's weights are. Default: true. */
+  readonly hasWeights?: boolean;
 }
 
-export function testConfig(dataDir: string, server: Record<string, unknown> = {}, store: Record<string, unknown> = {}): Config {
-  return configSchema.parse({ dataDir, server: { port: 0, ...server }, store, backend: { kind: 'openai', baseUrl: 'http://127.0.0.1:9/v1' } });
+/** Nothing connects to its backend where a fake one is given. */
+export function testConfig(dataDir: string, server: Record<string, unknown> = {}, store: Record<string, unknown> = {}, hasWeights = true): Config {
+  const backend = { kind: 'vllm', baseUrls: ['http://127.0.0.1:9/v1'], ...(hasWeights ? { model: 'fake-model' } : {}) };
+  return configSchema.parse({ dataDir, server: { port: 0, ...server }, store, backend });
 }
 
 export function tempDir(): string {
@@ -45,7 +49,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const dataDir = options.dataDir ?? tempDir();
   const backend = options.backend ?? new FakeBackend();
   const log: string[] = [];
-  const proxy = await startProxy(testConfig(dataDir, options.server, options.store), {
+  const proxy = await startProxy(testConfig(dataDir, options.server, options.store, options.hasWeights), {
     backend, env: options.env ?? {}, log: createLog('info', (line) => log.push(line)),
   });
   const db = openDatabase(dataDir, { readonly: true });

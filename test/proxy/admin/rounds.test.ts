@@ -53,6 +53,14 @@ describe('rounds', () => {
     assert.equal((await json<{ data: object[] }>(h.get('/admin/rounds'))).data.length, 1);
   });
 
+  test('a server that does not know its policy\'s weights refuses rounds: nobody would ever do them', async () => {
+    await using h = await startHarness({ hasWeights: false });
+    const refused = await h.post('/admin/rounds', {});
+    assert.equal(refused.status, 409);
+    assert.equal(await code(refused), 'no_model_to_train');
+    assert.deepEqual((await json<{ data: object[] }>(h.get('/admin/rounds'))).data, []);
+  });
+
   test('events are the row after every change, until the round ends; the swap follows by itself', async () => {
     await using h = await startHarness();
     using trainer = openDatabase(h.dataDir);
