@@ -5,6 +5,9 @@ import { GrammarThread } from './grammar/thread.ts';
 import { sharedNow, type Call, type Failure, type FromEngine, type ThreadData, type ToEngine } from './protocol.ts';
 import { Stream } from './stream.ts';
 
+/** V8 lets short-lived garbage grow for as long as there is room: without a limit the thread's memory would rise for hours. */
+const maxYoungGenerationSizeMb = 16;
+
 /**
  * Opens the model in a thread of its own and resolves when it can serve version 0.
  * @throws EngineError `engine_failed` when the model can't be opened
@@ -12,7 +15,7 @@ import { Stream } from './stream.ts';
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const data: ThreadData = { options };
-  const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData: data, name: 'engine' });
+  const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData: data, name: 'engine', resourceLimits: { maxYoungGenerationSizeMb } });
   const { promise: ready, resolve, reject } = Promise.withResolvers<number>();
   const streams = new Map<number, Stream<GenerateEvent>>();
   const calls = new Map<number, { resolve(stats: EngineStats | null): void; reject(error: Error): void }>();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { exactness } from '../../bench/soak/exactness.ts';
 import { runLoad } from '../../bench/soak/load.ts';
 import { seededRandom } from '../../trainer/random.ts';
@@ -10,6 +11,8 @@ const adapters = ['lora', 'lora_rs'].map((name) => join(modelDirectory, name));
 const options = { maxRows: 8, maxContext: 128, prefixCacheBytes: 400_000 };
 
 await test('under load with joins, leaves, aborts and swaps: log-probs are the trainer\'s, and nothing is lost', async () => {
+  const threads: Worker[] = [];
+  process.once('worker', (thread) => { threads.push(thread); });
   await using running = await engineOn(modelDirectory, options);
   const { engine } = running;
   const outcome = await runLoad({ engine, vocabSize: VOCAB, clients: 24, adapters, swapMs: 20, adapterTokens: 16_000, random: seededRandom(7) }, AbortSignal.timeout(8000));
@@ -19,6 +22,9 @@ await test('under load with joins, leaves, aborts and swaps: log-probs are the t
   const { running: rows, waiting, kvBytes, prefixBytes, promptTokens, reusedTokens } = await engine.stats();
   assert.deepEqual([rows, waiting, kvBytes], [0, 0, 0]);
   assert.ok(prefixBytes <= options.prefixCacheBytes && reusedTokens > promptTokens / 10, `${reusedTokens} of ${promptTokens + reusedTokens} prompt tokens reused`);
+  // Garbage is collected before there is much of it.
+  const [heapBytes = NaN] = await Promise.all(threads.map(async (thread) => (await thread.getHeapStatistics()).total_heap_size));
+  assert.ok(heapBytes < 80 * 2 ** 20, `the engine's thread has a heap of ${heapBytes >> 20} MB`);
   // No slot is lost: all rows work at once.
   let most = 0;
   await Promise.all(Array.from({ length: 8 }, () => collect(engine, request([1, 2, 3], { maxTokens: 60 }), undefined, async (count) => { if (count === 5) most = Math.max(most, (await engine.stats()).running); })));
