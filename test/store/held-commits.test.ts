@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import type { StoreError } from '../../store/errors.ts';
+import { StoreError } from '../../store/errors.ts';
 import { HeldCommits } from '../../store/held-commits.ts';
 import { openDatabase } from '../../store/open.ts';
 import { listRollouts } from '../../store/rollouts.ts';
+import type { OpenStep } from '../../store/step-writes.ts';
+import { listSteps } from '../../store/steps.ts';
 import { startWriter, type StoreWriter } from '../../store/writer.ts';
+import { completeStep, openStep } from './rows.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 /** A writer, and every change of whether it can write. */
@@ -44,6 +47,26 @@ describe('a database that is locked', () => {
     other.sqlite.exec('commit');
     assert.deepEqual(await outcomes([writer.write('createRollout', { mode: 'train' })]), ['ok']);
     assert.equal(writer.stats().unwritable, null);
+    assert.deepEqual(changes, ['busy', null]);
+  });
+
+  it('for longer than what was acknowledged could be held: that stays, what comes then is awaited and fails, and it goes first afterwards', async (t) => {
+    const { writer, dataDir, changes } = await start(t, 300);
+    const started = await writer.write('createRollout', { mode: 'train' });
+    const [acknowledged, failed, later] = [openStep(started), openStep(started), openStep(started)];
+    using other = openDatabase(dataDir);
+    other.sqlite.exec('begin immediate');
+    const record = (step: OpenStep) => Promise.all([writer.record('openSteps', [step]), writer.record('completeSteps', [completeStep(step.id)])]);
+    await record(acknowledged);
+    await writer.settled(); // or until nothing is taken
+    assert.equal(writer.stats().unwritable?.code, 'busy');
+    await assert.rejects(record(failed), (error) => error instanceof StoreError && error.code === 'busy');
+    assert.equal(writer.stats().ahead.entries, 2);
+    other.sqlite.exec('commit');
+    while (writer.stats().unwritable !== null) await new Promise((resolve) => { setTimeout(resolve, 10); }); // by itself
+    await record(later);
+    await writer.settled();
+    assert.deepEqual(listSteps(other, { order: 'oldest' }).items.map(({ id, state }) => [id, state]), [[acknowledged.id, 'complete'], [later.id, 'complete']]);
     assert.deepEqual(changes, ['busy', null]);
   });
 });

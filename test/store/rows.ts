@@ -1,9 +1,11 @@
 /** Steps for the store's tests. Loads nothing heavy: a process that is started many times imports it. */
 import { newId } from '../../store/ids.ts';
-import type { StartedRollout } from '../../store/rollouts.ts';
 import type { CompleteStep, OpenStep } from '../../store/step-writes.ts';
 
-export function openStep({ rollout, attempt }: StartedRollout, given: Partial<OpenStep> = {}): OpenStep {
+/** What of a rollout a step refers to. */
+interface Place { readonly rollout: { readonly id: string }; readonly attempt: { readonly id: string } }
+
+export function openStep({ rollout, attempt }: Place, given: Partial<OpenStep> = {}): OpenStep {
   return {
     id: newId('st'), callId: newId('ca'), choice: 0, rolloutId: rollout.id, attemptId: attempt.id, agent: 'default', sequence: 0,
     parentStepId: null, dialect: 'chat', model: 'demo', responseId: null, request: '{"messages":[]}',

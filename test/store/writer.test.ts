@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreError, type StoreErrorCode } from '../../store/errors.ts';
@@ -85,7 +87,7 @@ describe('the writer', () => {
   it('an opening that nobody awaits may fail; its completion says so', async (t) => {
     const { writer } = await start(t, { durability: 'power' });
     const { rollout } = await writer.write('createRollout', { mode: 'train' });
-    const step = openStep({ rollout, attempt: { id: 'at_none', rolloutId: rollout.id, number: 1, state: 'running', detail: null, createdAt: 0, endedAt: null } });
+    const step = openStep({ rollout, attempt: { id: 'at_none' } });
     void writer.record('openSteps', [step]); // an unhandled rejection would fail this test
     await assert.rejects(writer.record('completeSteps', [completeStep(step.id)]), refused('unknown_step'));
   });
@@ -100,6 +102,48 @@ describe('the writer', () => {
     const read = getStep(db, step.id);
     assert.deepEqual([read?.request, read?.promptIds, read?.completionIds], ['{"pooled":true}', ids, Int32Array.of(8, 9)]);
     assert.equal(ids.length, 4);
+  });
+});
+
+describe('what is recorded', () => {
+  it('is acknowledged before it is committed, and is in the database in order with what is written', async (t) => {
+    const { writer, db, dataDir } = await start(t);
+    await writer.record('createRollout', { id: 'ro_1', attemptId: 'at_1', mode: 'live' });
+    const ids = Array.from({ length: 600 }, (_, sequence) => {
+      const step = openStep({ rollout: { id: 'ro_1' }, attempt: { id: 'at_1' } }, { sequence, request: 'x'.repeat(20_000) });
+      void writer.record('openSteps', [step]);
+      void writer.record('completeSteps', [completeStep(step.id)]);
+      return step.id;
+    });
+    // Written after them, so committed after them.
+    await writer.write('giveReward', { target: { stepId: ids.at(-1) ?? '' }, value: 1, source: 'agent' });
+    assert.equal(writer.stats().ahead.entries, 0);
+    assert.equal(getRollout(db, 'ro_1')?.counts.complete, 600);
+    await writer.record('openSteps', [openStep({ rollout: { id: 'ro_1' }, attempt: { id: 'at_1' } })]);
+    await writer.settled();
+    assert.equal(readdirSync(join(dataDir, 'journal'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.log')).length, 1, 'files whose entries are all in the database are gone');
+  });
+
+  it('what is too large for the journal, and all that comes after it, is awaited', async (t) => {
+    const { writer, db } = await start(t);
+    const started = await writer.write('createRollout', { mode: 'train' });
+    const large = openStep(started, { request: 'x'.repeat(2 * 1024 * 1024) });
+    void writer.record('openSteps', [large]);
+    await writer.record('completeSteps', [completeStep(large.id)]);
+    assert.equal(getStep(db, large.id)?.state, 'complete');
+  });
+
+  it('where the database refuses it after all, that is said, and nothing is acknowledged before its commit any more', async (t) => {
+    const errors: StoreError[] = [];
+    const { writer, db } = await start(t, { onRefused: (error) => { errors.push(error); } });
+    const started = await writer.write('createRollout', { mode: 'train' });
+    await writer.record('completeSteps', [completeStep('st_none')]);
+    await writer.settled();
+    assert.deepEqual(errors.map(({ code }) => code), ['unknown_step']);
+    await assert.rejects(writer.record('completeSteps', [completeStep('st_none')]), refused('unknown_step'));
+    const step = openStep(started);
+    await writer.record('openSteps', [step]);
+    assert.equal(getStep(db, step.id)?.state, 'open');
   });
 });
 
