@@ -53,6 +53,7 @@ for (const swap of ['finish', 'cross'] as const) {
     isSwapped = true;
     await clients;
 
+    await proxy.settled();
     const steps = listSteps(trainer, { order: 'oldest', limit: 1000 }).items.map(({ id }) => getStep(trainer, id));
     for (const step of steps) {
       assert.equal(step?.state, 'complete');

@@ -55,6 +55,7 @@ test(`${clients} clients stream through ${swaps} swaps on two replicas: nothing 
   await load;
 
   const versions = new Set<number>();
+  await proxy.settled();
   for (const { id } of listSteps(trainer, { limit: 10_000 }).items) {
     const step = getStep(trainer, id);
     assert.deepEqual([step?.state, step?.quarantineReason], ['complete', null]);
@@ -108,6 +109,7 @@ test('a replica that dies under load takes only the answers along that it had be
   await load;
 
   assert.ok(seen.failed <= clients, `${seen.failed} calls failed`);
+  await proxy.settled();
   const steps = listSteps(trainer, { limit: 10_000 }).items.map(({ id }) => getStep(trainer, id));
   assert.equal(steps.length, seen.whole + seen.failed, 'a call that was sent twice is one step');
   assert.equal(steps.filter((step) => step?.state !== 'complete').length, seen.failed);
