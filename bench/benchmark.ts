@@ -4,8 +4,11 @@ import { spawn } from 'node:child_process';
 /**
  * `run` of `bench/NAME/index.ts`: measures, prints lines for people, returns figures for programs.
  * @param args its own options, as on the command line
+ * @returns among them `holds`, where something must: what does not makes the program fail
  */
-export type Benchmark = (args: readonly string[], print: (line: string) => void) => Promise<Readonly<Record<string, unknown>>>;
+export type Benchmark = (args: readonly string[], print: (line: string) => void) => Promise<Figures>;
+
+export type Figures = Readonly<Record<string, unknown>> & { readonly holds?: Readonly<Record<string, boolean>> };
 
 /**
  * Runs a program to its end, in a process of its own, and reads the last line it prints as JSON.

@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- NAME [options] [--json]`: runs the benchmark `bench/NAME/index.ts`. What it prints is for people; with `--json` the last line is one JSON
- * object with its figures and ratios.
+ * object with its figures and ratios. It ends with 1 where something does not hold that must.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,6 +18,11 @@ if (name === undefined || !names.includes(name)) {
   const { run } = await import(pathToFileURL(join(import.meta.dirname, name, 'index.ts')).href) as { run: Benchmark };
   try {
     const figures = await run(rest.filter((argument) => argument !== '--json'), (line) => { console.log(line); });
+    const broken = Object.entries(figures.holds ?? {}).flatMap(([what, holds]) => (holds ? [] : [what]));
+    if (broken.length > 0) {
+      console.error(`does not hold: ${broken.join(', ')}`);
+      process.exitCode = 1;
+    }
     if (rest.includes('--json')) console.log(JSON.stringify({ benchmark: name, ...figures }));
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);

@@ -1,6 +1,6 @@
 /**
  * The engine under random load for as long as `--minutes` says: joins, aborts, long prompts, next turns, swaps, versions loaded and unloaded. Memory must stay flat, no
- * request may fail or get stuck, and what was recorded must be what the trainer computes.
+ * request may fail or get stuck, no row may be lost, and what was recorded must be what the trainer computes.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,11 +13,17 @@ import { median, type Benchmark } from '../benchmark.ts';
 import { makeAdapters } from './adapters.ts';
 import { exactness } from './exactness.ts';
 import { runLoad } from './load.ts';
+import { rowsAtWork } from './slots.ts';
 
 const cache = join(import.meta.dirname, '..', '..', '.cache');
 const MB = 2 ** 20;
-/** Longer than any request takes. */
-const STUCK_MS = 120_000;
+const LOOK_MS = 5000;
+const PRINT_EVERY = 12;
+
+/** How much more resident memory the last quarter of a run may take than its second. */
+const MAX_GROWTH = 0.02;
+/** Nats. */
+const MAX_DIFFERENCE = 1e-4;
 
 export const run: Benchmark = async (args, print) => {
   const { values } = parseArgs({
@@ -42,35 +48,42 @@ export const run: Benchmark = async (args, print) => {
     weights.close();
     const adapters = makeAdapters(config, join(work, 'adapters'), 3);
     const cacheDir = join(cache, 'bench');
+    const [minutes, rows, leastTokens] = [Number(values.minutes), Number(values.rows), Number(values.tokens)];
     const engine = await startEngine({
-      model: values.model, cacheDir, maxContext: Number(values.context), maxRows: Number(values.rows), maxQueue: 64, maxQueueMs: 600_000, maxStallMs: 50,
+      model: values.model, cacheDir, maxContext: Number(values.context), maxRows: rows, maxQueue: 64, maxQueueMs: 600_000, maxStallMs: 50,
       prefixCacheBytes: Number(values.prefixCacheMb) * MB, threads: 0, swap: values.swap === 'cross' ? 'cross' : 'finish', adapterTargets: ['q_proj', 'v_proj'],
     });
     try {
       const memory: number[] = [];
+      const startedMs = performance.now();
       const look = async (): Promise<void> => {
-        const stats = await engine.stats();
         memory.push(process.memoryUsage().rss / MB);
-        if (memory.length % 6 === 1) print(describe(stats, memory.at(-1) ?? NaN));
+        if (memory.length % PRINT_EVERY === 1) print(`${((performance.now() - startedMs) / 60_000).toFixed(0).padStart(3)} min  ${describe(await engine.stats(), memory.at(-1) ?? NaN)}`);
       };
-      const watch = setInterval(() => { void look(); }, 10_000);
-      const minutes = Number(values.minutes);
-      const loading = runLoad({ engine, vocabSize: config.vocabSize, clients: Number(values.clients), adapters, swapMs: Number(values.swapMs), random: seededRandom(1) }, AbortSignal.timeout(minutes * 60_000));
-      const stuck = new Promise<never>((_, reject) => { setTimeout(() => { reject(new Error('a request is stuck')); }, minutes * 60_000 + STUCK_MS).unref(); });
-      const outcome = await Promise.race([loading, stuck]);
+      const watch = setInterval(() => { void look(); }, LOOK_MS);
+      const outcome = await runLoad({ engine, vocabSize: config.vocabSize, clients: Number(values.clients), adapters, swapMs: Number(values.swapMs), leastTokens, random: seededRandom(1) }, AbortSignal.timeout(minutes * 60_000));
       clearInterval(watch);
-      const { running, waiting, kvBytes } = await engine.stats();
+      const left = await engine.stats();
+      const atWork = await rowsAtWork(engine, rows);
       // What the process takes at first (sessions, caches filling up) is no growth.
-      const [early, late] = [memory.slice(memory.length / 4, memory.length / 2), memory.slice(-memory.length / 4)].map((part) => median(part));
-      const exact = await exactness(values.model, outcome, adapters, cacheDir, Number(values.tokens));
-      const figures = {
-        minutes, requests: outcome.requests, aborted: outcome.aborted, swaps: outcome.swaps, failures: outcome.failures.length, left: running + waiting + kvBytes,
-        memoryMb: { early: Math.round(early ?? NaN), late: Math.round(late ?? NaN), growth: Number(((late ?? NaN) / (early ?? NaN) - 1).toFixed(3)) }, logprobs: exact,
+      const [early = NaN, late = NaN] = [memory.slice(memory.length / 4, memory.length / 2), memory.slice(-memory.length / 4)].map((part) => median(part));
+      const growth = late / early - 1;
+      print('computing log-probs again');
+      const exact = await exactness(values.model, outcome, adapters, cacheDir, leastTokens);
+      const { requests, aborted, stuck, swaps, failures } = outcome;
+      for (const failure of failures.slice(0, 10)) print(failure);
+      print(`${requests} requests, ${aborted} of them aborted, ${swaps} swaps, ${failures.length} failures, ${stuck} stuck; ${left.completionTokens} tokens; ${atWork} of ${rows} rows work`);
+      print(`memory ${early.toFixed(0)} → ${late.toFixed(0)} MB (${(100 * growth).toFixed(1)} %)`);
+      print(`log-probs of ${exact.tokens} tokens (${exact.aborted} of aborted requests, ${exact.sawSwap} across a swap) computed again: largest difference ${exact.maxAbsolute.toExponential(2)}, mean ${exact.meanAbsolute.toExponential(2)}`);
+      return {
+        minutes, requests, aborted, swaps, completionTokens: left.completionTokens, failures: failures.length, stuck,
+        rows: { configured: rows, atWork, left: left.running, waiting: left.waiting, leftBytes: left.kvBytes },
+        memoryMb: { early: Math.round(early), late: Math.round(late), growth: Number(growth.toFixed(4)) }, logprobs: exact,
+        holds: {
+          noFailure: failures.length === 0, noneStuck: stuck === 0, noSlotLost: atWork === rows && left.running === 0 && left.waiting === 0 && left.kvBytes === 0,
+          memoryFlat: growth <= MAX_GROWTH, exact: exact.tokens >= leastTokens && exact.maxAbsolute <= MAX_DIFFERENCE,
+        },
       };
-      for (const failure of outcome.failures.slice(0, 10)) print(failure);
-      print(`${outcome.requests} requests, ${outcome.aborted} of them aborted, ${outcome.swaps} swaps, ${outcome.failures.length} failures; memory ${figures.memoryMb.early} → ${figures.memoryMb.late} MB`);
-      print(`log-probs of ${exact.tokens} tokens recomputed: largest difference ${exact.maxAbsolute.toExponential(2)}, mean ${exact.meanAbsolute.toExponential(2)}`);
-      return figures;
     } finally {
       await engine.close();
     }

@@ -4,8 +4,9 @@ import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { exactness } from '../../bench/soak/exactness.ts';
 import { runLoad } from '../../bench/soak/load.ts';
+import { rowsAtWork } from '../../bench/soak/slots.ts';
 import { seededRandom } from '../../trainer/random.ts';
-import { collect, engineOn, modelDirectory, request, VOCAB } from './collect.ts';
+import { engineOn, modelDirectory, VOCAB } from './collect.ts';
 
 const adapters = ['lora', 'lora_rs'].map((name) => join(modelDirectory, name));
 const options = { maxRows: 8, maxContext: 128, prefixCacheBytes: 400_000 };
@@ -15,7 +16,7 @@ await test('under load with joins, leaves, aborts and swaps: log-probs are the t
   process.once('worker', (thread) => { threads.push(thread); });
   await using running = await engineOn(modelDirectory, options);
   const { engine } = running;
-  const outcome = await runLoad({ engine, vocabSize: VOCAB, clients: 24, adapters, swapMs: 20, adapterTokens: 16_000, random: seededRandom(7) }, AbortSignal.timeout(8000));
+  const outcome = await runLoad({ engine, vocabSize: VOCAB, clients: 24, adapters, swapMs: 20, leastTokens: 20_000, random: seededRandom(7) }, AbortSignal.timeout(8000));
   assert.deepEqual(outcome.failures, []);
   assert.ok(outcome.swaps > 50 && outcome.aborted > 20, `${outcome.swaps} swaps, ${outcome.aborted} aborts`);
   for (const { versions } of outcome.samples) assert.equal(new Set(versions).size, 1, 'a request ends on the version it began with');
@@ -26,11 +27,9 @@ await test('under load with joins, leaves, aborts and swaps: log-probs are the t
   const [heapBytes = NaN] = await Promise.all(threads.map(async (thread) => (await thread.getHeapStatistics()).total_heap_size));
   assert.ok(heapBytes < 80 * 2 ** 20, `the engine's thread has a heap of ${heapBytes >> 20} MB`);
   // No slot is lost: all rows work at once.
-  let most = 0;
-  await Promise.all(Array.from({ length: 8 }, () => collect(engine, request([1, 2, 3], { maxTokens: 60 }), undefined, async (count) => { if (count === 5) most = Math.max(most, (await engine.stats()).running); })));
-  assert.equal(most, 8);
-  const { tokens, maxAbsolute } = await exactness(modelDirectory, outcome, adapters, join(running.directory, 'cache'), 12_000);
-  assert.ok(tokens >= 10_000, `${tokens} tokens`);
+  assert.equal(await rowsAtWork(engine, options.maxRows), options.maxRows);
+  const { tokens, aborted, sawSwap, maxAbsolute } = await exactness(modelDirectory, outcome, adapters, join(running.directory, 'cache'), 12_000);
+  assert.ok(tokens >= 12_000 && aborted > 0 && sawSwap > 0, `${tokens} tokens, ${aborted} of aborted requests, ${sawSwap} across swaps`);
   assert.ok(maxAbsolute <= 1e-4, `largest difference ${maxAbsolute}`);
 });
 

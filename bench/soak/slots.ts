@@ -1,0 +1,29 @@
+/** Whether every row still works: a slot that was lost is one that no request gets any more. */
+import type { Engine, GenerateRequest } from '../../engine/engine.ts';
+import { NO_PENALTIES } from '../../engine/penalties.ts';
+
+/** Each goes on until all are at work, or this ends. */
+const MAX_TOKENS = 60;
+
+/** @returns how many of as many requests as there are rows were at work at once */
+export async function rowsAtWork(engine: Engine, rows: number): Promise<number> {
+  const request: GenerateRequest = {
+    promptTokenIds: Int32Array.of(1, 2, 3), n: 1, maxTokens: MAX_TOKENS, stopTokenIds: [], topLogprobs: 0, version: null,
+    sampling: { temperature: 1, topP: 1, topK: 0, minP: 0, seed: null, ...NO_PENALTIES },
+  };
+  const enough = new AbortController();
+  let most = 0;
+  const stream = async (): Promise<void> => {
+    try {
+      for await (const event of engine.generate(request, enough.signal)) {
+        if (event.type !== 'token') continue;
+        most = Math.max(most, (await engine.stats()).running);
+        if (most >= rows) enough.abort();
+      }
+    } catch (error) {
+      if (!enough.signal.aborted) throw error;
+    }
+  };
+  await Promise.all(Array.from({ length: rows }, stream));
+  return most;
+}
