@@ -4,7 +4,7 @@
  */
 import { architectures, type Forward } from '../model/architectures/index.ts';
 import { linear } from '../model/architectures/linear.ts';
-import { add, cachedHeadDim, canRotate, cast, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, matmul, mul, reduceSum, reshape, reshapeTo, rotary, shapeOf, softmax, split, transpose, where, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
+import { add, cachedHeadDim, canJoin, canRotate, cast, encodeModel, gather, gemm, Graph, GraphError, groupedQueryAttention, concat, joinResidualNorms, matmul, mul, reduceSum, reshape, reshapeTo, rotary, shapeOf, softmax, split, transpose, where, type CachedAttentionInputs, type Value } from '../model/graph/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import type { ModelConfig } from '../model/model.ts';
 import { ropesOf, ropeTables, type RopeTable } from '../model/rope.ts';
@@ -102,31 +102,31 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
     const down = gemm(x, a, { transB: true, alpha: TWICE });
     return gemm(mask ? where(transpose(mask(matrix), [1, 0]), down, 0) : down, bTransposed, { alpha: TWICE });
   };
-  const weightsFirst = jointly(0, (x, matrix) => {
+  const weightsFirst = (x: Value, matrix: JointMatrix): Value => {
     const y = matmul(graph.input(matrix.name, 'float32', [rowsOf(matrix), matrix.inner]), x, { transB: true });
-    if (!adapted.has(matrix)) return y;
+    if (!adapted.has(matrix)) return transpose(y, [1, 0]);
     const [a, bTransposed] = factors(matrix);
     const down = matmul(a, x, { transB: true, alpha: TWICE });
-    return add(y, matmul(bTransposed, mask ? where(mask(matrix), down, 0) : down, { transA: true, alpha: TWICE }));
-  });
-  const inBits = quantized && jointly(1, (x, matrix) => {
+    return transpose(add(y, matmul(bTransposed, mask ? where(mask(matrix), down, 0) : down, { transA: true, alpha: TWICE })), [1, 0]);
+  };
+  const inBits = quantized && ((x: Value, matrix: JointMatrix): Value => {
     const y = quantized.product(graph, x, matrix);
     return adapted.has(matrix) ? add(y, lowRank(x, matrix)) : y;
   });
-  const adapterPart = jointly(1, lowRank);
+  const whole = jointly((x, matrix) => (inBits && quantized.has(matrix) ? inBits(x, matrix) : weightsFirst(x, matrix)));
+  const adapterPart = jointly(lowRank);
   /** x `[N, in]` → `[N, out]`, as `linear`. */
   const product = (x: Value, name: string): Value => {
     const matrix = matrices.get(name);
     if (!matrix) throw new GraphError(`${name} is no linear layer's`);
-    if (inBits && quantized.has(matrix)) return inBits(x, matrix, name);
-    if (phase !== 'prompt' && !quantized) return transpose(weightsFirst(x, matrix, name), [1, 0]);
+    if (quantized ? quantized.has(matrix) : phase !== 'prompt') return whole.part(x, matrix, name);
     const y = linear(x, weight(name));
-    return adapted.has(matrix) ? add(y, adapterPart(x, matrix, name)) : y;
+    return adapted.has(matrix) ? add(y, adapterPart.part(x, matrix, name)) : y;
   };
   const forward: Forward = {
     config, weight,
     linear: (x, module) => product(x, `${module}.weight`),
-    attention: cachedAttention(config, { tokenIds, lastPosition, longest, maxContext }),
+    attention: cachedAttention(config, { tokenIds, lastPosition, longest, maxContext }, whole.joint),
   };
   const architecture = architectures[config.architecture];
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
@@ -136,7 +136,7 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   graph.output(outputNames.logits, logits);
   graph.output(outputNames.probabilities, probabilities);
   graph.output(outputNames.sums, reduceSum(reshape(probabilities, [0, config.vocabSize / block, block]), [2]));
-  return encodeModel(graph);
+  return encodeModel(joinResidualNorms(graph));
 }
 
 /** Which ranks are each row's own `[rank, N]`, by kind. */
@@ -149,22 +149,33 @@ function rowMasks(graph: Graph): (matrix: JointMatrix) => Value {
   };
 }
 
-/** Multiplies what reads the same x together, once, and gives each its part of the result along an axis. */
-function jointly(axis: number, multiply: (x: Value, matrix: JointMatrix) => Value): (x: Value, matrix: JointMatrix, name: string) => Value {
-  const products = new Map<JointMatrix, { readonly x: Value; readonly parts: ReadonlyMap<string, Value> }>();
-  return (x, matrix, name) => {
-    const known = products.get(matrix);
-    if (known && known.x !== x) throw new GraphError(`${name} does not multiply what the others of ${matrix.name} do`);
-    const parts = known?.parts ?? partsOf(multiply(x, matrix), matrix, axis);
-    products.set(matrix, { x, parts });
-    const part = parts.get(name);
-    if (!part) throw new GraphError(`${name} is not in ${matrix.name}`);
-    return part;
+interface Jointly {
+  /** One weight's part of the product that it is in, `[N, out]`. */
+  readonly part: (x: Value, matrix: JointMatrix, name: string) => Value;
+  /** The product whose parts, all of them and in this order, these are; null: there is none. */
+  readonly joint: (parts: readonly Value[]) => Value | null;
+}
+
+/** Multiplies what reads the same x together, once: `multiply` gives `[N, Σ out]`. */
+function jointly(multiply: (x: Value, matrix: JointMatrix) => Value): Jointly {
+  const products = new Map<JointMatrix, { readonly x: Value; readonly product: Value; readonly parts: ReadonlyMap<string, Value> }>();
+  return {
+    part(x, matrix, name) {
+      const known = products.get(matrix);
+      if (known && known.x !== x) throw new GraphError(`${name} does not multiply what the others of ${matrix.name} do`);
+      const product = known?.product ?? multiply(x, matrix);
+      const parts = known?.parts ?? partsOf(product, matrix);
+      products.set(matrix, { x, product, parts });
+      const part = parts.get(name);
+      if (!part) throw new GraphError(`${name} is not in ${matrix.name}`);
+      return part;
+    },
+    joint: (wanted) => [...products.values()].find(({ parts }) => parts.size === wanted.length && [...parts.values()].every((part, i) => part === wanted[i]))?.product ?? null,
   };
 }
 
-function partsOf(product: Value, { parts }: JointMatrix, axis: number): ReadonlyMap<string, Value> {
-  const values = parts.size === 1 ? [product] : split(product, [...parts.values()], axis);
+function partsOf(product: Value, { parts }: JointMatrix): ReadonlyMap<string, Value> {
+  const values = parts.size === 1 ? [product] : split(product, [...parts.values()], 1);
   return new Map([...parts.keys()].map((part, i) => [part, values[i] ?? product]));
 }
 
@@ -177,8 +188,8 @@ interface Step {
 
 type Rotation = NonNullable<CachedAttentionInputs['rotation']>;
 
-/** The `attention` of a `Forward` over a cache; each layer's cache becomes two inputs and two outputs of the graph. */
-function cachedAttention(config: ModelConfig, { tokenIds, lastPosition, longest, maxContext }: Step): Forward['attention'] {
+/** The `attention` of a `Forward` over a cache; each layer's cache becomes two inputs and two outputs of the graph. Query, key and value that lie side by side are taken as they lie. */
+function cachedAttention(config: ModelConfig, { tokenIds, lastPosition, longest, maxContext }: Step, joint: Jointly['joint']): Forward['attention'] {
   const { heads, kvHeads, headDim, attentionScale: scale } = config;
   const { graph } = tokenIds;
   const rotations = new Map(Array.from(ropesOf(config), ([table, rope]): [RopeTable, Rotation] => {
@@ -193,8 +204,9 @@ function cachedAttention(config: ModelConfig, { tokenIds, lastPosition, longest,
     if (!rotation) throw new GraphError(`the model has no rotation named ${rope}`);
     const rotated = (x: Value): Value => (isFused ? x : rotary(x, rotation.cos, rotation.sin, positions));
     const past = (side: number): Value => graph.input(names.past(2 * layer + side), 'float32', ['B', kvHeads, 'M', cachedHeadDim(headDim)]);
+    const whole = isFused && canJoin(headDim) ? joint([query, key, value]) : null;
     const { output, presentKey, presentValue } = groupedQueryAttention({
-      query: rotated(byRow(query, heads * headDim)), key: rotated(byRow(key, kvHeads * headDim)), value: byRow(value, kvHeads * headDim),
+      qkv: whole ? [byRow(whole, (heads + 2 * kvHeads) * headDim)] : [rotated(byRow(query, heads * headDim)), rotated(byRow(key, kvHeads * headDim)), byRow(value, kvHeads * headDim)],
       pastKey: past(0), pastValue: past(1), lastPosition, longest, rotation: isFused ? rotation : null, heads, keyHeads: kvHeads, headDim, scale, ...(window === undefined ? {} : { window }),
     });
     graph.output(names.present(2 * layer), presentKey);

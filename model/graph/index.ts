@@ -6,6 +6,7 @@ export { peakBytes } from './onnx/peak.ts';
 export { shareCommonSubexpressions } from './passes/common-subexpressions.ts';
 export { lowerForCpu } from './passes/cpu.ts';
 export { lowerForWebGpu } from './passes/webgpu.ts';
+export { joinResidualNorms } from './passes/residual-norms.ts';
 export { removeDeadNodes } from './passes/dead-nodes.ts';
 export { GraphError, type Dim, type DType, type Shape, type Value, type ValueType } from './value.ts';
 export { attention } from './ops/attention.ts';
@@ -13,7 +14,7 @@ export { and, cast, detach, equal, greater, greaterOrEqual, less, lessOrEqual, n
 export { abs, add, clip, div, exp, log, max, min, mul, neg, sigmoid, sqrt, sub, type Operand } from './ops/elementwise.ts';
 export { gather } from './ops/gather.ts';
 export { geluTanh } from './ops/gelu.ts';
-export { cachedHeadDim, canRotate, groupedQueryAttention, type CachedAttentionInputs } from './ops/grouped-query-attention.ts';
+export { cachedHeadDim, canJoin, canRotate, groupedQueryAttention, type CachedAttentionInputs } from './ops/grouped-query-attention.ts';
 export { causalMask } from './ops/causal-mask.ts';
 export { concat, reshape, reshapeAs, reshapeTo, shapeOf, split, transpose } from './ops/layout.ts';
 export { gemm, matmul } from './ops/matmul.ts';

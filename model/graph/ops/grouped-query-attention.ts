@@ -4,11 +4,8 @@ import { GraphError, type Value } from '../value.ts';
 import { reshape } from './layout.ts';
 
 export interface CachedAttentionInputs {
-  /** `[batch, time, heads·headDim]`. */
-  readonly query: Value;
-  /** `[batch, time, keyHeads·headDim]`, as `value`. */
-  readonly key: Value;
-  readonly value: Value;
+  /** Query `[batch, time, heads·headDim]`, key and value `[batch, time, keyHeads·headDim]`; or all three side by side in one, where `canJoin`. */
+  readonly qkv: readonly [query: Value, key: Value, value: Value] | readonly [joint: Value];
   /** `[batch, keyHeads, capacity, cachedHeadDim(headDim)]`. */
   readonly pastKey: Value;
   readonly pastValue: Value;
@@ -36,15 +33,18 @@ export const cachedHeadDim = (headDim: number): number => Math.ceil(headDim / 8)
 /** Whether the kernel can rotate heads of this size. */
 export const canRotate = (headDim: number): boolean => headDim % 16 === 0;
 
+/** Whether heads of this size may come side by side: the kernel takes them as they are. */
+export const canJoin = (headDim: number): boolean => cachedHeadDim(headDim) === headDim;
+
 type Outputs = readonly [output: Value, presentKey: Value, presentValue: Value];
 
-const groupedQueryAttentionOp: Op<readonly [query: Value, key: Value, value: Value, pastKey: Value, pastValue: Value], Outputs, CachedAttentionInputs> = {
+const groupedQueryAttentionOp: Op<readonly [pastKey: Value, pastValue: Value, ...qkv: CachedAttentionInputs['qkv']], Outputs, CachedAttentionInputs> = {
   name: 'GroupQueryAttention',
-  emit: ([query, key, value, pastKey, pastValue], { lastPosition, longest, rotation, heads, keyHeads, headDim, scale, window }) => {
+  emit: ([pastKey, pastValue, query, key, value], { lastPosition, longest, rotation, heads, keyHeads, headDim, scale, window }) => {
     const filled = cachedHeadDim(headDim);
     const [output, presentKey, presentValue] = query.graph.node(
       'GroupQueryAttention',
-      [fill(query, heads, headDim), fill(key, keyHeads, headDim), fill(value, keyHeads, headDim), pastKey, pastValue, lastPosition, longest, ...(rotation ? [rotation.cos, rotation.sin] : [])],
+      [...(key && value ? [fill(query, heads, headDim), fill(key, keyHeads, headDim), fill(value, keyHeads, headDim)] : [query, null, null]), pastKey, pastValue, lastPosition, longest, ...(rotation ? [rotation.cos, rotation.sin] : [])],
       [{ dtype: 'float32', shape: [...query.shape.slice(0, 2), heads * filled] }, pastKey, pastValue],
       { num_heads: heads, kv_num_heads: keyHeads, do_rotary: Number(rotation !== null), rotary_interleaved: 0, scale: { float: scale }, local_window_size: window ?? -1 },
       'com.microsoft',
@@ -79,7 +79,6 @@ function cut(x: Value, heads: number, headDim: number): Value {
  * in place). https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention
  */
 export function groupedQueryAttention(inputs: CachedAttentionInputs): { readonly output: Value; readonly presentKey: Value; readonly presentValue: Value } {
-  const { query, key, value, pastKey, pastValue } = inputs;
-  const [output, presentKey, presentValue] = apply(groupedQueryAttentionOp, [query, key, value, pastKey, pastValue], inputs);
+  const [output, presentKey, presentValue] = apply(groupedQueryAttentionOp, [inputs.pastKey, inputs.pastValue, ...inputs.qkv], inputs);
   return { output, presentKey, presentValue };
 }

@@ -105,7 +105,7 @@ describe('the reverse pass', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [1, 1, 16]);
     const past = graph.input('past', 'float32', [1, 1, 8, 16]);
-    const { output } = groupedQueryAttention({ query: x, key: x, value: x, pastKey: past, pastValue: past, lastPosition: graph.input('last', 'int32', [1]), longest: graph.input('longest', 'int32', []), rotation: null, heads: 1, keyHeads: 1, headDim: 16, scale: 0.25 });
+    const { output } = groupedQueryAttention({ qkv: [x, x, x], pastKey: past, pastValue: past, lastPosition: graph.input('last', 'int32', [1]), longest: graph.input('longest', 'int32', []), rotation: null, heads: 1, keyHeads: 1, headDim: 16, scale: 0.25 });
     assert.throws(() => gradients(reduceSum(output), [x]), /GroupQueryAttention has no gradient/);
   });
 });
