@@ -5,7 +5,7 @@ import { Backlog } from '../../store/backlog.ts';
 /** The names of those that have been let go so far. */
 function watch(waits: Readonly<Record<string, Promise<void>>>): () => Promise<string[]> {
   const over: string[] = [];
-  for (const [name, wait] of Object.entries(waits)) void wait.then(() => { over.push(name); });
+  for (const [name, wait] of Object.entries(waits)) void wait.then(() => over.push(name));
   return async () => {
     await new Promise((resolve) => { setImmediate(resolve); });
     return over;

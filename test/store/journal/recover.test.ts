@@ -22,7 +22,7 @@ interface Recording {
   readonly ids: readonly string[];
   /** Holds the database's lock. */
   readonly blocker: Database;
-  kill(): Promise<void>;
+  readonly kill: () => Promise<void>;
 }
 
 async function recordWhileLocked(t: TestContext, count: number): Promise<Recording> {
