@@ -40,7 +40,7 @@ export const run: Benchmark = async (args, print) => {
       only: { type: 'string', default: 'f32,q8' },
       threads: { type: 'string', default: '2' },
       repetitions: { type: 'string', default: '3' },
-      requests: { type: 'string', default: '1' },
+      requests: { type: 'string', default: '2' },
       server: { type: 'string', multiple: true, default: [] },
     },
   });
