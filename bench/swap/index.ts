@@ -1,20 +1,18 @@
 /**
- * Swaps under load: 16 streams, each followed by another when it ends, without swaps and with `--swaps` of them spread over the run. Nothing may fail, every token must carry the
- * version of its request, and the gaps between tokens must stay within one decode step of those without swaps.
+ * Swaps under load: 16 streams, each followed by another when it ends, in turns without swaps and with `--swaps` of them spread over the run. Nothing may fail, every token must carry the
+ * version that was current when its request began, and the gaps between tokens must stay within one decode step of those without swaps.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startEngine } from '../../engine/client.ts';
-import type { Engine } from '../../engine/engine.ts';
-import { NO_PENALTIES } from '../../engine/penalties.ts';
 import { openWeights } from '../../model/open.ts';
 import { median, type Benchmark } from '../benchmark.ts';
 import { makeAdapters } from '../soak/adapters.ts';
+import { streaming, type Streamed } from './streams.ts';
 
 const cache = join(import.meta.dirname, '..', '..', '.cache');
-const PROMPT = 32;
 
 export const run: Benchmark = async (args, print) => {
   const { values } = parseArgs({
@@ -24,6 +22,7 @@ export const run: Benchmark = async (args, print) => {
       streams: { type: 'string', default: '16' },
       swaps: { type: 'string', default: '200' },
       seconds: { type: 'string', default: '60' },
+      turns: { type: 'string', default: '4' },
       tokens: { type: 'string', default: '48' },
       threads: { type: 'string', default: '2' },
     },
@@ -35,34 +34,45 @@ export const run: Benchmark = async (args, print) => {
     const { config, weights } = await openWeights(values.model);
     weights.close();
     const adapters = makeAdapters(config, work, 2);
-    const [streams, swaps, seconds, maxTokens] = [Number(values.streams), Number(values.swaps), Number(values.seconds), Number(values.tokens)];
+    const [streams, swaps, seconds, turns, maxTokens] = [Number(values.streams), Number(values.swaps), Number(values.seconds), Number(values.turns), Number(values.tokens)];
     const engine = await startEngine({
       model: values.model, cacheDir: join(cache, 'bench'), maxContext: 256, maxRows: streams, maxQueue: 2 * streams, maxQueueMs: 600_000, maxStallMs: 50,
-      prefixCacheBytes: 2 ** 26, threads: Number(values.threads), swap: 'finish', adapterTargets: ['q_proj', 'v_proj'],
+      prefixCacheBytes: 0, threads: Number(values.threads), swap: 'finish', adapterTargets: ['q_proj', 'v_proj'],
     });
     try {
       for (const [index, directory] of adapters.entries()) await engine.loadPolicy({ version: index + 1, kind: 'adapter', directory });
-      const load = { engine, streams, maxTokens, vocabSize: config.vocabSize };
+      /** Every version that was current or about to be, in order. */
+      const current = [0];
+      const load = { engine, streams, maxTokens, vocabSize: config.vocabSize, current };
+      const without: Streamed[] = [], swapped: Streamed[] = [];
       await streaming(load, 2); // not counted
-      const without = await streaming(load, seconds);
       let done = 0;
-      const swapping = (async () => {
-        for (; done < swaps; done++) {
-          await engine.setCurrent(done % (adapters.length + 1));
+      const swapUntil = async (end: number): Promise<void> => {
+        for (; done < end; done++) {
+          const version = (done + 1) % (adapters.length + 1);
+          current.push(version);
+          await engine.setCurrent(version);
           await sleep((seconds * 1000) / swaps);
         }
-      })();
-      const [swapped] = await Promise.all([streaming(load, seconds), swapping]);
-      const step = quantile(without.gapsMs, 0.5);
-      const figures = {
-        swaps: done, failures: without.failures + swapped.failures, wrongSpans: without.wrongSpans + swapped.wrongSpans, decodeStepMs: round(step),
-        without: { p50: round(step), p99: round(quantile(without.gapsMs, 0.99)), tokensPerSecond: round(without.gapsMs.length / seconds) },
-        swapped: { p50: round(quantile(swapped.gapsMs, 0.5)), p99: round(quantile(swapped.gapsMs, 0.99)), tokensPerSecond: round(swapped.gapsMs.length / seconds) },
-        laterBySteps: round((quantile(swapped.gapsMs, 0.99) - quantile(without.gapsMs, 0.99)) / step),
       };
-      print(`${figures.swaps} swaps, ${figures.failures} failures, ${figures.wrongSpans} answers of mixed versions`);
-      print(`gap between tokens without swaps: p50 ${figures.without.p50} ms, p99 ${figures.without.p99} ms; with swaps: p50 ${figures.swapped.p50} ms, p99 ${figures.swapped.p99} ms (${figures.laterBySteps} decode steps more)`);
-      return figures;
+      for (let turn = 1; turn <= turns; turn++) {
+        const one = await streaming(load, seconds / turns);
+        const [other] = await Promise.all([streaming(load, seconds / turns), swapUntil(Math.round((swaps * turn) / turns))]);
+        without.push(one);
+        swapped.push(other);
+        print(`${turn}/${turns}  gap between tokens at p99: ${quantile(one.gapsMs, 0.99).toFixed(1)} ms without swaps, ${quantile(other.gapsMs, 0.99).toFixed(1)} ms with`);
+      }
+      const count = (of: (streamed: Streamed) => number): number => [...without, ...swapped].reduce((sum, streamed) => sum + of(streamed), 0);
+      const [still, moving] = [without, swapped].map((parts) => parts.flatMap(({ gapsMs }) => gapsMs)) as [number[], number[]]; // two in, two out
+      const step = median(still);
+      const describe = (gapsMs: readonly number[]) => ({ p50: round(median(gapsMs)), p99: round(quantile(gapsMs, 0.99)), tokensPerSecond: round(gapsMs.length / seconds) });
+      // Of each turn, so that what the machine does meanwhile weighs on both.
+      const laterBySteps = round(median(without.map((one, turn) => quantile(swapped[turn]?.gapsMs ?? [], 0.99) - quantile(one.gapsMs, 0.99))) / step);
+      const [failures, wrongSpans] = [count((streamed) => streamed.failures), count((streamed) => streamed.wrongSpans)];
+      const figures = { swaps: done, requests: count(({ requests }) => requests), failures, wrongSpans, decodeStepMs: round(step), without: describe(still), swapped: describe(moving), laterBySteps };
+      print(`${done} swaps, ${figures.requests} requests, ${failures} failures, ${wrongSpans} with a token of a version that was not current when they began`);
+      print(`gap between tokens without swaps: p50 ${figures.without.p50} ms, p99 ${figures.without.p99} ms; with swaps: p50 ${figures.swapped.p50} ms, p99 ${figures.swapped.p99} ms (${laterBySteps} decode steps more)`);
+      return { ...figures, holds: { allSwaps: done === swaps, noFailure: failures === 0, spans: wrongSpans === 0, gaps: laterBySteps <= 1 } };
     } finally {
       await engine.close();
     }
@@ -71,47 +81,9 @@ export const run: Benchmark = async (args, print) => {
   }
 };
 
-interface Streams {
-  readonly engine: Engine;
-  readonly streams: number;
-  readonly maxTokens: number;
-  readonly vocabSize: number;
-}
-
-async function streaming({ engine, streams, maxTokens, vocabSize }: Streams, seconds: number): Promise<{ readonly gapsMs: number[]; readonly failures: number; readonly wrongSpans: number }> {
-  const untilMs = performance.now() + seconds * 1000;
-  const gapsMs: number[] = [];
-  let failures = 0, wrongSpans = 0, count = 0;
-  const stream = async (): Promise<void> => {
-    while (performance.now() < untilMs) {
-      const seed = count++;
-      const promptTokenIds = Int32Array.from({ length: PROMPT }, (_, i) => (seed * 7919 + i * 104_729) % vocabSize);
-      // Streams do not all end at once.
-      const request = { promptTokenIds, n: 1, maxTokens: Math.ceil(maxTokens * (0.5 + (seed % 8) / 8)), stopTokenIds: [], topLogprobs: 0, version: null, sampling: { temperature: 1, topP: 1, topK: 0, minP: 0, seed, ...NO_PENALTIES } };
-      const versions = new Set<number>();
-      let lastMs = NaN;
-      try {
-        for await (const event of engine.generate(request, AbortSignal.timeout(120_000))) {
-          if (event.type !== 'token') continue;
-          const nowMs = performance.now();
-          if (lastMs > 0) gapsMs.push(nowMs - lastMs);
-          lastMs = nowMs;
-          versions.add(event.token.version);
-        }
-        if (versions.size !== 1) wrongSpans++;
-      } catch {
-        failures++; // counted, and said in the report
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: streams }, stream));
-  return { gapsMs, failures, wrongSpans };
-}
-
 const round = (number: number): number => Number(number.toFixed(1));
 
 function quantile(numbers: readonly number[], q: number): number {
-  if (q === 0.5) return median(numbers);
   const sorted = numbers.toSorted((a, b) => a - b);
   return sorted[Math.min(Math.floor(q * sorted.length), sorted.length - 1)] ?? NaN;
 }
