@@ -37,13 +37,13 @@ export const run: Benchmark = async (args, print) => {
     const [streams, swaps, seconds, turns, maxTokens] = [Number(values.streams), Number(values.swaps), Number(values.seconds), Number(values.turns), Number(values.tokens)];
     const engine = await startEngine({
       model: values.model, cacheDir: join(cache, 'bench'), maxContext: 256, maxRows: streams, maxQueue: 2 * streams, maxQueueMs: 600_000, maxStallMs: 50,
-      prefixCacheBytes: 0, threads: Number(values.threads), swap: 'finish', adapterTargets: ['q_proj', 'v_proj'],
+      prefixCacheBytes: 2 ** 26, threads: Number(values.threads), swap: 'finish', adapterTargets: ['q_proj', 'v_proj'],
     });
     try {
       for (const [index, directory] of adapters.entries()) await engine.loadPolicy({ version: index + 1, kind: 'adapter', directory });
       /** Every version that was current or about to be, in order. */
       const current = [0];
-      const load = { engine, streams, maxTokens, vocabSize: config.vocabSize, current };
+      const load = { engine, streams, maxTokens, vocabSize: config.vocabSize, current, requests: 0 };
       const without: Streamed[] = [], swapped: Streamed[] = [];
       await streaming(load, 2); // not counted
       let done = 0;

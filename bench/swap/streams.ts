@@ -9,6 +9,8 @@ export interface Streams {
   readonly vocabSize: number;
   /** Every version that was current or about to be, in order; it grows meanwhile. */
   readonly current: readonly number[];
+  /** Of all streams so far: no two have the same prompt. */
+  requests: number;
 }
 
 export interface Streamed {
@@ -23,13 +25,15 @@ export interface Streamed {
 const PROMPT = 32;
 const STUCK_MS = 120_000;
 
-export async function streaming({ engine, streams, maxTokens, vocabSize, current }: Streams, seconds: number): Promise<Streamed> {
+export async function streaming(load: Streams, seconds: number): Promise<Streamed> {
+  const { engine, streams, maxTokens, vocabSize, current } = load;
   const untilMs = performance.now() + seconds * 1000;
+  const before = load.requests;
   const gapsMs: number[] = [];
-  let failures = 0, wrongSpans = 0, requests = 0;
+  let failures = 0, wrongSpans = 0;
   const stream = async (): Promise<void> => {
     while (performance.now() < untilMs) {
-      const seed = requests++;
+      const seed = load.requests++;
       const promptTokenIds = Int32Array.from({ length: PROMPT }, (_, i) => (seed * 7919 + i * 104_729) % vocabSize);
       // Streams do not all end at once.
       const request = { promptTokenIds, n: 1, maxTokens: Math.ceil(maxTokens * (0.5 + (seed % 8) / 8)), stopTokenIds: [], topLogprobs: 0, version: null, sampling: { temperature: 1, topP: 1, topK: 0, minP: 0, seed, ...NO_PENALTIES } };
@@ -55,5 +59,5 @@ export async function streaming({ engine, streams, maxTokens, vocabSize, current
     }
   };
   await Promise.all(Array.from({ length: streams }, stream));
-  return { requests, gapsMs, failures, wrongSpans };
+  return { requests: load.requests - before, gapsMs, failures, wrongSpans };
 }
