@@ -127,10 +127,17 @@ const sizeOf = ({ request, ids: [prompt, completion] }: RecentCall): number => r
 /** How far both are the same from their beginning. */
 function common<Numbers extends Uint8Array | Int32Array>(a: Numbers, b: Numbers): number {
   const length = Math.min(a.length, b.length);
+  const [left, right] = [viewOf(a), viewOf(b)];
+  const width = a.BYTES_PER_ELEMENT;
   let i = 0;
+  for (let end; (end = i + comparedAtOnce) <= length && left.compare(right, i * width, end * width, i * width, end * width) === 0;) i = end;
   while (i < length && a[i] === b[i]) i++;
   return i;
 }
+
+/** Natively; what differs in the last piece is found one by one. */
+const comparedAtOnce = 256;
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array | Int32Array): Buffer => Buffer.from(buffer, byteOffset, byteLength);
 
 function push(lists: Map<string, RecentCall[]>, key: string, call: RecentCall, limit: number): void {
   const list = lists.get(key);
