@@ -22,9 +22,7 @@ export class Journal {
     const frame = encodeFrame(name, argument);
     try {
       if (this.#file !== null && this.#file.bytes >= maxFileBytes) this.close();
-      // For appending: after a part was taken back the next entry begins where that did.
-      this.#file ??= { fd: openSync(fileOf(this.#directory, this.#lastNumber + 1), 'ax'), bytes: 0 };
-      if (this.#file.bytes === 0) this.#lastNumber++;
+      this.#file ??= { fd: this.#openNext(), bytes: 0 };
       // A full disk takes a part.
       if (writeSync(this.#file.fd, frame) < frame.byteLength) throw new Error('The journal took a part of an entry only.');
       this.#file.bytes += frame.byteLength;
@@ -38,6 +36,13 @@ export class Journal {
   close(): void {
     if (this.#file !== null) closeSync(this.#file.fd);
     this.#file = null;
+  }
+
+  /** For appending: after a part of an entry was taken back, the next entry begins where that did. */
+  #openNext(): number {
+    const fd = openSync(fileOf(this.#directory, this.#lastNumber + 1), 'ax');
+    this.#lastNumber++;
+    return fd;
   }
 
   /** A part of an entry ends a file for its reader. Where it cannot be taken back, the next entry goes into the next file. */
