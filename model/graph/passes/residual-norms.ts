@@ -13,11 +13,12 @@ export function joinResidualNorms(graph: Graph): Graph {
   return rebuild(graph, (to, node, inputs) => {
     const done = joined.get(node.outputs[0]);
     if (done) return [done];
-    const [a, b] = inputs;
     const norm = node.type === 'Add' ? norms.get(node.outputs[0] ?? null) : undefined;
+    if (!norm) return copyNode(to, node, inputs);
+    const [a, b] = inputs;
     // Weights are there from the start; what is computed of them may not be.
-    const weight = [...to.inputs, ...to.externals.map(({ value }) => value)].find(({ name }) => name === norm?.inputs[1]?.name);
-    if (!norm || !weight || !a || !b || !sameShape(a.shape, b.shape)) return copyNode(to, node, inputs);
+    const weight = [...to.inputs, ...to.externals.map(({ value }) => value)].find(({ name }) => name === norm.inputs[1]?.name);
+    if (!weight || !a || !b || !sameShape(a.shape, b.shape)) return copyNode(to, node, inputs);
     const [y, , , sum] = to.node('SkipSimplifiedLayerNormalization', [a, b, weight], [a, a, a, a], { epsilon: norm.attributes['epsilon'] ?? { float: 0 } }, 'com.microsoft');
     if (y && norm.outputs[0]) joined.set(norm.outputs[0], y);
     return sum ? [sum] : [];
