@@ -66,7 +66,7 @@ function serve({ dataDir, durability = 'process', busyTimeoutMs = 10_000 }: Writ
       return false;
     }
     waiting = waiting.slice(group.length);
-    if (waiting.length === 0) reader?.deleteRead();
+    if (waiting.length === 0) reader?.release();
     post({
       type: 'committed', isIdle: isIdle(), unwritable: null,
       journaled: group.filter(({ id }) => id === null).length,

@@ -2,13 +2,14 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import type { CommandArgument } from '../commands.ts';
 import { fileOf } from './directory.ts';
-import { encodeFrame, type RecordedName } from './frames.ts';
+import { FrameEncoder, type RecordedName } from './frames.ts';
 
 /** A file is deleted when all of it is in the database, and read again as a whole after a crash. */
 const maxFileBytes = 4 * 1024 * 1024;
 
 export class Journal {
   readonly #directory: string;
+  readonly #encoder = new FrameEncoder();
   #file: { readonly fd: number; bytes: number } | null = null;
   #lastNumber = 0;
 
@@ -19,7 +20,7 @@ export class Journal {
 
   /** Blocks for some 10 us. False: it could not be written, and nothing of it is there. */
   append<Name extends RecordedName>(name: Name, argument: CommandArgument<Name>): boolean {
-    const frame = encodeFrame(name, argument);
+    const frame = this.#encoder.encode(name, argument);
     try {
       if (this.#file !== null && this.#file.bytes >= maxFileBytes) this.close();
       this.#file ??= { fd: this.#openNext(), bytes: 0 };

@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { decodeFrame, encodeFrame } from '../../../store/journal/frames.ts';
+import { decodeFrame, FrameEncoder } from '../../../store/journal/frames.ts';
 import { completeStep } from '../rows.ts';
 
 const step = completeStep('st_1', { response: 'ü'.repeat(20), promptIds: Int32Array.of(1, 2, 3).subarray(1), logprobs: Float32Array.of(-0.5, -0.25) });
-const frame = encodeFrame('completeSteps', [step]);
+const encoder = new FrameEncoder();
+const frame = Buffer.from(encoder.encode('completeSteps', [step]));
+/** As it is read: bodies are bytes. */
+const read = { ...step, response: Buffer.from('ü'.repeat(20)) };
 
 it('an entry is read as it was written, and the next one begins where it ends', () => {
-  const opened = { ...step, request: Buffer.from('{"pooled":true}') };
-  const bytes = Buffer.concat([frame, encodeFrame('completeSteps', [opened])]);
+  const large = { ...step, id: 'ß', response: Buffer.from('x'.repeat(200_001)), completionIds: new Int32Array(), error: null };
+  const bytes = Buffer.concat([frame, encoder.encode('completeSteps', [large, step])]);
   const first = decodeFrame(bytes, 0);
-  assert.deepEqual(first?.entry, { name: 'completeSteps', argument: [step] });
+  assert.deepEqual(first?.entry, { name: 'completeSteps', argument: [read] });
   const second = decodeFrame(bytes, first.end);
-  assert.deepEqual(second?.entry.argument, [opened]);
+  assert.deepEqual(second?.entry.argument, [large, read]);
   assert.equal(decodeFrame(bytes, second.end), null);
 });
 

@@ -21,7 +21,7 @@ it('what is appended can be read at once, in order and in any portions, over man
   assert.ok(files > 3, `${files} files`);
   read.push(...ids(reader, 1000));
   assert.deepEqual(read, Array.from({ length: 60 }, (_, n) => `ro_${n}`));
-  reader.deleteRead();
+  reader.release();
   assert.equal(readdirSync(directory).length, 1, 'only the file that is written is left');
   journal.append('createRollout', rollout(60));
   assert.deepEqual(ids(reader, 1000), ['ro_60']);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { encodeFrame } from '../../../store/journal/frames.ts';
+import { FrameEncoder } from '../../../store/journal/frames.ts';
 import { openDatabase, type Database } from '../../../store/open.ts';
 import { listSteps } from '../../../store/steps.ts';
 import { startWriter } from '../../../store/writer.ts';
@@ -103,7 +103,7 @@ describe('a process killed between acknowledgement and commit', () => {
     await kill();
     blocker.sqlite.exec('rollback');
     const [journal] = journals(dataDir);
-    const torn = encodeFrame('completeSteps', [completeStep('st_torn')]);
+    const torn = new FrameEncoder().encode('completeSteps', [completeStep('st_torn')]);
     appendFileSync(join(dataDir, 'journal', journal ?? '', '1.log'), torn.subarray(0, torn.byteLength - 1));
     using db = openDatabase(dataDir);
     assert.deepEqual(complete(db), ids.toSorted());
