@@ -11,17 +11,23 @@ type Attempt<T> = { readonly ok: true; readonly result: T } | { readonly ok: fal
 /** A command with what costs time (compression) done. It can be run again where it was rolled back. */
 export type ReadyCommand = { readonly id: number | null } & Attempt<(db: Database) => unknown>;
 
-export function prepareGroup(group: readonly PostedCommand[]): ReadyCommand[] {
-  return group.map((command) => ({ id: command.id, ...attempt(() => prepareCommand(command)) }));
+/** @param afterEach is called after each command; so for `commitGroup` */
+export function prepareGroup(group: readonly PostedCommand[], afterEach?: () => void): ReadyCommand[] {
+  return group.map((command) => {
+    const ready = { id: command.id, ...attempt(() => prepareCommand(command)) };
+    afterEach?.();
+    return ready;
+  });
 }
 
 /** Runs the commands in order, each in a savepoint, and commits. When this returns, what is `ok` is durable. */
-export function commitGroup(db: Database, group: readonly ReadyCommand[]): Outcome[] {
+export function commitGroup(db: Database, group: readonly ReadyCommand[], afterEach?: () => void): Outcome[] {
   try {
     return db.write(() => group.map(({ id, ...command }) => {
       const outcome = command.ok ? attempt(() => db.write(() => command.result(db))) : command;
       // A database that took half of a group (and a full disk can end the transaction) is to be given all of it again.
       if (!outcome.ok && (unwritable.has(outcome.error.code) || !db.sqlite.inTransaction)) throw outcome.error;
+      afterEach?.();
       return { id, ...outcome };
     }));
   } catch (error) {

@@ -2,6 +2,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { PostedCommand } from './commands.ts';
 import { toStoreError, unwritable, type StoreErrorCode } from './errors.ts';
+import { openGiveWay } from './give-way.ts';
 import { HeldCommits } from './held-commits.ts';
 import { ownJournal } from './journal/directory.ts';
 import { JournalReader } from './journal/reader.ts';
@@ -32,6 +33,9 @@ export interface WriterData extends Omit<OpenOptions, 'readonly'> { readonly dat
 
 /** Commands in one transaction at most: bounds how long the first of them waits for its answer. */
 const maxGroup = 512;
+/** Where it has fallen so far behind, or others have held it up for so long, the thread takes its share of the processor: clients are held before it gets much further behind. */
+const hurriesFrom = 256;
+const hurriesAfterMs = 50;
 /** What the journal holds is tried again for as long as it takes. */
 const retryMs = 250;
 
@@ -47,15 +51,18 @@ try {
 
 function serve({ dataDir, durability = 'process', busyTimeoutMs = 10_000 }: WriterData): void {
   const db = openDatabase(dataDir, { durability, busyTimeoutMs });
-  const held = new HeldCommits(db, busyTimeoutMs);
   const journal = durability === 'process' ? ownJournal(db.dataDir) : null;
   const reader = journal && new JournalReader(journal.directory);
   let waiting: PostedCommand[] = [];
+  const giveWay = openGiveWay();
+  let startedAt = 0;
+  const held = new HeldCommits(db, busyTimeoutMs, () => { if (waiting.length < hurriesFrom && performance.now() - startedAt < hurriesAfterMs) giveWay(); });
   let retrying: NodeJS.Timeout | undefined;
 
   /** False: the database takes nothing now. What is in the journal stays, and goes first the next time. */
   const commitNext = (isIdle: () => boolean): boolean => {
     const group = waiting.slice(0, maxGroup);
+    startedAt = performance.now();
     const outcomes = held.commit(group);
     const failure = outcomes.find((outcome) => !outcome.ok && unwritable.has(outcome.error.code));
     if (failure !== undefined && !failure.ok) {
