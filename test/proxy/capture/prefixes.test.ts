@@ -32,3 +32,11 @@ test('equals the comparison of all ids', () => {
     assert.equal(found, expected === 0 ? null : prompt.slice(0, expected).join());
   }), { numRuns: 500 });
 });
+
+test('of too many steps those that nobody has gone on from for longest are forgotten', () => {
+  const index = new PrefixIndex();
+  for (let i = 0; i < 4096; i++) index.add(`st_${i}`, ids(i), ids());
+  assert.equal(index.longest(ids(0, 1)), 'st_0');
+  index.add('st_4096', ids(4096), ids());
+  assert.deepEqual([0, 1, 2, 4096].map((id) => index.longest(ids(id, 7))), ['st_0', null, 'st_2', 'st_4096']);
+});
