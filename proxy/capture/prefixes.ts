@@ -42,11 +42,11 @@ export class PrefixIndex {
   longest(promptIds: Int32Array): string | null {
     const hash = new RollingHash();
     let found: RecordedStep | null = null;
-    let next = 0;
-    for (const id of promptIds) {
-      if (next === this.#steps.length) break;
-      hash.push(id);
-      for (let step; (step = this.#steps[next])?.length === hash.length; next++) if (isAt(step, hash)) found = step;
+    let at = 0;
+    for (const step of this.#steps) {
+      if (step.length > promptIds.length) break;
+      while (at < step.length) hash.push(promptIds[at++] ?? 0);
+      if (isAt(step, hash)) found = step;
     }
     if (found === null) return null;
     found.usedAt = ++this.#clock;
