@@ -92,6 +92,11 @@ export class Batcher {
     this.#release();
   }
 
+  /** There was nothing to do for a while: memory that only requests need goes back. */
+  rest(): void {
+    this.#lanes.rest(true);
+  }
+
   stats(): EngineStats {
     const lanes = [...this.#lanes];
     return {

@@ -116,12 +116,10 @@ export class Lane {
       this.rows[slot] = moved;
     }
     if (this.reading) copyRow(this.cache, last + 1, this.cache, last, this.reading.done);
-    this.#shrink();
   }
 
   stopReading(): void {
     this.reading = null;
-    this.#shrink();
   }
 
   /**
@@ -164,8 +162,8 @@ export class Lane {
     other.stopReading();
   }
 
-  /** An idle lane keeps no more memory than a short request needs. */
-  #shrink(): void {
+  /** Gives the memory of its keys and values back, if nothing is at work. */
+  rest(): void {
     if (this.work.length === 0) this.cache.clear();
   }
 

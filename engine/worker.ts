@@ -13,6 +13,9 @@ import { uniform } from './random.ts';
 const PREFILL_CHUNK = 256;
 const PREFILL_BUDGET = 256;
 
+/** Without work for so long, memory that only requests need goes back to the system. */
+const REST_MS = 1000;
+
 const port = parentPort;
 if (!port) throw new Error('engine/worker.ts runs in a worker thread');
 // Written by startEngine.
@@ -58,6 +61,7 @@ async function serve(): Promise<void> {
   });
   send({ type: 'ready', maxContext });
   let loading = Promise.resolve(); // one after the other
+  let resting: NodeJS.Timeout | undefined;
   for (;;) {
     for (let message = inbox.shift(); message; message = inbox.shift()) {
       switch (message.type) {
@@ -80,7 +84,13 @@ async function serve(): Promise<void> {
     }
     const worked = await batcher.step();
     flush();
-    if (!worked && inbox.length === 0) await new Promise<void>((resolve) => { wake = resolve; });
+    if (worked) {
+      clearTimeout(resting);
+      resting = undefined;
+    } else {
+      resting ??= setTimeout(() => { batcher.rest(); }, REST_MS).unref();
+      if (inbox.length === 0) await new Promise<void>((resolve) => { wake = resolve; });
+    }
     wake = null;
   }
 }

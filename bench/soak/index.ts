@@ -13,7 +13,7 @@ import { median, type Benchmark } from '../benchmark.ts';
 import { makeAdapters } from './adapters.ts';
 import { exactness } from './exactness.ts';
 import { runLoad } from './load.ts';
-import { rowsAtWork } from './slots.ts';
+import { rested, rowsAtWork } from './slots.ts';
 
 const cache = join(import.meta.dirname, '..', '..', '.cache');
 const MB = 2 ** 20;
@@ -63,7 +63,7 @@ export const run: Benchmark = async (args, print) => {
       const watch = setInterval(() => { void look(); }, LOOK_MS);
       const outcome = await runLoad({ engine, vocabSize: config.vocabSize, clients: Number(values.clients), adapters, swapMs: Number(values.swapMs), leastTokens, random: seededRandom(1) }, AbortSignal.timeout(minutes * 60_000));
       clearInterval(watch);
-      const left = await engine.stats();
+      const left = await rested(engine);
       const atWork = await rowsAtWork(engine, rows);
       // What the process takes at first (sessions, caches filling up) is no growth.
       const [early = NaN, late = NaN] = [memory.slice(memory.length / 4, memory.length / 2), memory.slice(-memory.length / 4)].map((part) => median(part));

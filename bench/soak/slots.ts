@@ -1,5 +1,6 @@
 /** Whether every row still works: a slot that was lost is one that no request gets any more. */
-import type { Engine, GenerateRequest } from '../../engine/engine.ts';
+import { setTimeout } from 'node:timers/promises';
+import type { Engine, EngineStats, GenerateRequest } from '../../engine/engine.ts';
 import { NO_PENALTIES } from '../../engine/penalties.ts';
 
 /** Each goes on until all are at work, or this ends. */
@@ -26,4 +27,11 @@ export async function rowsAtWork(engine: Engine, rows: number): Promise<number> 
   };
   await Promise.all(Array.from({ length: rows }, stream));
   return most;
+}
+
+/** What is left once all requests have ended: an idle engine gives the memory of its rows back after a while. @returns its state then, or after five seconds */
+export async function rested(engine: Engine): Promise<EngineStats> {
+  let stats = await engine.stats();
+  for (const end = performance.now() + 5000; (stats.running > 0 || stats.kvBytes > 0) && performance.now() < end; stats = await engine.stats()) await setTimeout(20);
+  return stats;
 }

@@ -41,6 +41,7 @@ await test('whatever comes, goes and is aborted around it, a request gets what i
       await busy.batcher.step();
     }
     await busy.run();
+    busy.batcher.rest();
     const { running, waiting, kvBytes } = busy.batcher.stats();
     assert.deepEqual([running, waiting, kvBytes], [0, 0, 0]);
     for (const { plan, asked, outcome } of entries) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { rested } from '../../bench/soak/slots.ts';
 import type { Failure } from '../../engine/protocol.ts';
 import { readSafetensors, writeSafetensors } from '../../model/weights/safetensors.ts';
 import { collect, engineOn, golden, idsOf, modelDirectory, never, request } from './collect.ts';
@@ -52,6 +53,7 @@ await test('aborting frees the rows at once, also before and during the prompt',
   const alone = s.submit(request(prompt, { maxTokens: 40 }));
   await s.run();
   assert.deepEqual(kept.choices, alone.choices, 'the survivor is undisturbed');
+  s.batcher.rest();
   assert.equal(s.batcher.stats().kvBytes, 0);
 });
 
@@ -134,8 +136,8 @@ await test('an aborted signal ends the iteration with its reason, before, while 
   await assert.rejects(queued, reason);
   await assert.rejects(hogging, reason);
   for await (const event of engine.generate(request(prompt, { maxTokens: 100 }), never)) if (event.type === 'token') break;
-  const stats = await engine.stats();
-  assert.deepEqual([stats.running, stats.waiting, stats.kvBytes], [0, 0, 0]);
+  const { running: rows, waiting: line, kvBytes } = await rested(engine);
+  assert.deepEqual([rows, line, kvBytes], [0, 0, 0]);
   assert.equal((await collect(engine, request(prompt)))[0]?.tokens.length, 12);
 });
 

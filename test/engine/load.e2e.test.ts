@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { exactness } from '../../bench/soak/exactness.ts';
 import { runLoad } from '../../bench/soak/load.ts';
-import { rowsAtWork } from '../../bench/soak/slots.ts';
+import { rested, rowsAtWork } from '../../bench/soak/slots.ts';
 import { seededRandom } from '../../trainer/random.ts';
 import { engineOn, modelDirectory, VOCAB } from './collect.ts';
 
@@ -20,7 +20,7 @@ await test('under load with joins, leaves, aborts and swaps: log-probs are the t
   assert.deepEqual(outcome.failures, []);
   assert.ok(outcome.swaps > 50 && outcome.aborted > 20, `${outcome.swaps} swaps, ${outcome.aborted} aborts`);
   for (const { versions } of outcome.samples) assert.equal(new Set(versions).size, 1, 'a request ends on the version it began with');
-  const { running: rows, waiting, kvBytes, prefixBytes, promptTokens, reusedTokens } = await engine.stats();
+  const { running: rows, waiting, kvBytes, prefixBytes, promptTokens, reusedTokens } = await rested(engine);
   assert.deepEqual([rows, waiting, kvBytes], [0, 0, 0]);
   assert.ok(prefixBytes <= options.prefixCacheBytes && reusedTokens > promptTokens / 10, `${reusedTokens} of ${promptTokens + reusedTokens} prompt tokens reused`);
   // Garbage is collected before there is much of it.
@@ -40,6 +40,6 @@ await test('crossing over: a token\'s version is the one that sampled it', async
   assert.ok(outcome.samples.some(({ versions }) => new Set(versions).size > 1));
   const known = new Set([0, ...outcome.adapterOf.keys()]);
   assert.ok(outcome.samples.every(({ versions, tokenIds }) => versions.length === tokenIds.length && versions.every((version) => known.has(version))));
-  const { running: rows, waiting, kvBytes } = await running.engine.stats();
+  const { running: rows, waiting, kvBytes } = await rested(running.engine);
   assert.deepEqual([rows, waiting, kvBytes], [0, 0, 0]);
 });

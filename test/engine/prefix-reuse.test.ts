@@ -18,6 +18,7 @@ await test('members of a group that come as requests of their own share one read
   const group = Array.from({ length: 16 }, (_, seed) => request(prompt, { maxTokens: 20, sampling: seeded(seed) }));
   const outcomes = group.map((member) => s.submit(member));
   await s.run();
+  s.batcher.rest();
   const { promptTokens, reusedTokens, kvBytes, prefixBytes } = s.batcher.stats();
   assert.deepEqual([promptTokens, reusedTokens, kvBytes], [40, 15 * 40, 0]);
   assert.ok(prefixBytes > 0 && prefixBytes <= prefixCacheBytes);
