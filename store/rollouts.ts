@@ -198,10 +198,9 @@ const p = sql.placeholder;
 const insertRollout = (db: Database) => db.sqlite.prepare(`
   insert into rollouts (id, task_id, mode, state, pinned_version, input, metadata, created_at, ended_at)
   values (@id, @taskId, @mode, @state, @pinnedVersion, @input, @metadata, @createdAt, @endedAt)`);
-const insertAttempt = (db: Database) => db.orm.insert(attempts).values({
-  id: p('id'), rolloutId: p('rolloutId'), number: p('number'), state: p('state'), detail: p('detail'), createdAt: p('createdAt'),
-  endedAt: p('endedAt'),
-}).prepare();
+const insertAttempt = (db: Database) => db.sqlite.prepare(`
+  insert into attempts (id, rollout_id, number, state, detail, created_at, ended_at)
+  values (@id, @rolloutId, @number, @state, @detail, @createdAt, @endedAt)`);
 const selectRollout = (db: Database) => db.orm.select().from(rollouts).where(eq(rollouts.id, p('id'))).prepare();
 const selectLastAttempt = (db: Database) =>
   db.orm.select().from(attempts).where(eq(attempts.rolloutId, p('rolloutId'))).orderBy(desc(attempts.number)).limit(1).prepare();
