@@ -116,12 +116,14 @@ async function requestsPerSecond(servers: Contenders, { clients, seconds, repeti
 
 /** Those that stream without holding frames back: the slower gateways cannot carry this load at all. */
 const streaming = ['direct', 'nginx', 'fulgurite'];
+/** V8 compiles what streams run for some seconds. */
+const WARM_UP_ROUNDS = 3;
 
 async function streams(servers: Contenders, { clients, repetitions }: { clients: number; repetitions: number }, print: Print) {
   const body = requestBody({ stream: true });
   const measured = async (spread: boolean) => {
     const runs = new Map<string, Streamed[]>();
-    if (spread) for (const [name, { url }] of servers) if (streaming.includes(name)) await stream(url, body, { clients, rounds: 1, spread }); // until code is compiled
+    if (spread) for (const [name, { url }] of servers) if (streaming.includes(name)) await stream(url, body, { clients, rounds: WARM_UP_ROUNDS, spread }); // until code is compiled
     for (let repetition = 0; repetition < repetitions; repetition++) {
       for (const [name, { url }] of servers) {
         if (streaming.includes(name)) runs.set(name, [...runs.get(name) ?? [], await stream(url, body, { clients, rounds: spread ? 6 : 1, spread })]);
