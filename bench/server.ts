@@ -23,7 +23,7 @@ const START_MS = 120_000;
 export async function startOurs(settings: Readonly<Record<string, string>>, as: 'sources' | 'built' = 'sources'): Promise<Server> {
   const port = await freePort();
   const sets = Object.entries({ log: 'silent', ...settings }).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-  return startProgram(process.execPath, ['--max-semi-space-size=16', as === 'built' ? join(root, 'dist', 'cli', 'main.js') : join(root, 'cli', 'main.ts'), 'serve', '--port', String(port), ...sets], { port, readyPath: '/readyz', stdio: ['ignore', 'ignore', 'inherit'] });
+  return startProgram(process.execPath, ['--max-semi-space-size=16', '--heap-growing-percent=50', as === 'built' ? join(root, 'dist', 'cli', 'main.js') : join(root, 'cli', 'main.ts'), 'serve', '--port', String(port), ...sets], { port, readyPath: '/readyz', stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
 export interface ProgramOptions extends SpawnOptions {
