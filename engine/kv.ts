@@ -37,6 +37,15 @@ export class KvCache {
     this.buffers = Array.from({ length: 2 * shape.layers }, () => new Float32Array(0));
   }
 
+  /** One row, in memory of the caller's: `rowNumbers`. */
+  static over(shape: KvShape, positions: number, memory: Float32Array): KvCache {
+    const cache = new KvCache(shape, positions);
+    cache.rows = 1;
+    cache.positions = positions;
+    cache.buffers = parted(memory, cache.buffers.length);
+    return cache;
+  }
+
   get bytes(): number {
     return this.buffers.length * this.rows * this.rowSize * Float32Array.BYTES_PER_ELEMENT;
   }
@@ -54,7 +63,7 @@ export class KvCache {
     const grown = new KvCache(this.shape, this.maxPositions);
     grown.rows = rows <= this.rows ? this.rows : Math.max(rows, 2 * this.rows, this.#firstRows);
     grown.positions = positions <= this.positions ? this.positions : bucket(positions, this.maxPositions);
-    grown.buffers = parted(grown.rows * grown.rowSize, this.buffers.length);
+    grown.buffers = parted(new Float32Array(grown.rows * grown.rowSize * this.buffers.length), this.buffers.length);
     lengths.forEach((length, row) => copyRow(this, row, grown, row, length));
     this.rows = grown.rows;
     this.positions = grown.positions;
@@ -74,12 +83,15 @@ export class KvCache {
   }
 }
 
+/** Keys and values of a row with so many positions. */
+export const rowNumbers = ({ layers, kvHeads, headDim }: KvShape, positions: number): number => 2 * layers * kvHeads * positions * headDim;
+
 /**
  * Equal parts of one allocation: large ones are mapped by the system as they are written. Of separate ones of some megabytes, later ones would come out of a
  * heap, and be zeroed at once: up to a second, for memory that no row uses.
  */
-function parted(size: number, count: number): Float32Array[] {
-  const all = new Float32Array(size * count);
+function parted(all: Float32Array, count: number): Float32Array[] {
+  const size = all.length / count;
   return Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size));
 }
 

@@ -7,9 +7,16 @@
  * was computed one token at a time, by another kernel, and differs in the last bits. So a request with a seed of its own is given only what was read, and
  * gets the same tokens whether anything was reused or not.
  */
-import { copyPositions, KvCache, type KvShape } from './kv.ts';
+import { copyPositions, KvCache, rowNumbers, type KvShape } from './kv.ts';
 
 const BLOCK = 16;
+/** Of the memory, for logits after prompts. */
+const LOGITS_SHARE = 1 / 8;
+/**
+ * Memory for blocks is allocated this much at a time, in bytes, and taken from the system as it is written. V8 collects all of its garbage for every few megabytes outside of its heap: with an allocation
+ * for each block it did so for every other request until the cache was full.
+ */
+const SLAB_BYTES = 64 * 1024 * 1024;
 
 /** What is known of a prompt. */
 export interface Prefix {
@@ -52,24 +59,33 @@ interface Node {
 
 export class PrefixCache {
   readonly #shape: KvShape;
-  readonly #maxBytes: number;
-  readonly #blockBytes: number;
+  readonly #blockNumbers: number;
+  readonly #maxBlocks: number;
+  readonly #maxLogitsBytes: number;
   /** First blocks, by version. */
   readonly #roots = new Map<number, Set<Node>>();
   /** Least recently used first; a block comes after those that continue it. */
   readonly #order = new Set<Node>();
   readonly #free: KvCache[] = [];
-  #bytes = 0;
+  /** What is left of the last allocation. */
+  #slab = new Float32Array(0);
+  #blocks = 0;
+  #logitsBytes = 0;
 
   constructor(shape: KvShape, maxBytes: number) {
     this.#shape = shape;
-    this.#maxBytes = maxBytes;
-    this.#blockBytes = 2 * shape.layers * shape.kvHeads * BLOCK * shape.headDim * Float32Array.BYTES_PER_ELEMENT;
+    this.#blockNumbers = rowNumbers(shape, BLOCK);
+    this.#maxLogitsBytes = maxBytes * LOGITS_SHARE;
+    this.#maxBlocks = Math.floor(maxBytes * (1 - LOGITS_SHARE) / this.#blockBytes);
   }
 
   /** Memory that is held; what is forgotten makes room for what comes. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#blocks * this.#blockBytes + this.#logitsBytes;
+  }
+
+  get #blockBytes(): number {
+    return this.#blockNumbers * Float32Array.BYTES_PER_ELEMENT;
   }
 
   /** @param onlyRead leave out what was generated */
@@ -142,24 +158,33 @@ export class PrefixCache {
 
   #end(node: Node, end: NonNullable<Node['end']>): void {
     if (node.end?.wasRead === true && !end.wasRead) return;
-    this.#bytes -= node.end?.logits.byteLength ?? 0;
-    node.end = null;
-    while (this.#bytes + end.logits.byteLength > this.#maxBytes) {
-      if (this.#free.pop()) this.#bytes -= this.#blockBytes;
-      else if (!this.#evict(node)) return;
+    this.#forgetEnd(node);
+    const { byteLength } = end.logits;
+    if (byteLength > this.#maxLogitsBytes) return;
+    for (const other of this.#order) {
+      if (this.#logitsBytes + byteLength <= this.#maxLogitsBytes) break;
+      this.#forgetEnd(other);
     }
     node.end = end;
-    this.#bytes += end.logits.byteLength;
+    this.#logitsBytes += byteLength;
+  }
+
+  #forgetEnd(node: Node): void {
+    this.#logitsBytes -= node.end?.logits.byteLength ?? 0;
+    node.end = null;
   }
 
   /** Memory for one block. Null: all there is is in use by the text that `keep` ends so far. */
   #take(keep: Node | null): KvCache | null {
-    while (this.#free.length === 0 && this.#bytes + this.#blockBytes > this.#maxBytes) if (!this.#evict(keep)) return null;
+    const left = this.#maxBlocks - this.#blocks;
+    if (this.#free.length === 0 && left < 1 && !this.#evict(keep)) return null;
     const free = this.#free.pop();
     if (free) return free;
-    const made = new KvCache(this.#shape, BLOCK);
-    made.reserve(1, BLOCK, []);
-    this.#bytes += this.#blockBytes;
+    const size = this.#blockNumbers;
+    if (this.#slab.length === 0) this.#slab = new Float32Array(Math.min(left, Math.ceil(SLAB_BYTES / this.#blockBytes)) * size);
+    const made = KvCache.over(this.#shape, BLOCK, this.#slab.subarray(0, size));
+    this.#slab = this.#slab.subarray(size);
+    this.#blocks++;
     return made;
   }
 
@@ -176,7 +201,7 @@ export class PrefixCache {
   #forget(node: Node): void {
     this.#order.delete(node);
     (node.parent?.children ?? this.#roots.get(node.version))?.delete(node);
-    this.#bytes -= node.end?.logits.byteLength ?? 0;
+    this.#forgetEnd(node);
     this.#free.push(node.kv);
   }
 

@@ -71,7 +71,7 @@ await test('finds the longest prefix that brute force finds, with the numbers th
 });
 
 await test('what was used last stays', () => {
-  const prefixes = new PrefixCache(shape, 4 * BLOCK_BYTES);
+  const prefixes = new PrefixCache(shape, 5 * BLOCK_BYTES); // four blocks, and logits
   const cache = newCache();
   const text = (first: number): Int32Array => new Int32Array(32).fill(first);
   const store = (first: number): void => { prefixes.store({ version: 0, tokenIds: text(first), cache, row: 0, read: 32, logits: null }); };
@@ -86,7 +86,7 @@ await test('what was used last stays', () => {
 });
 
 await test('a text that does not fit is kept as far as it does', () => {
-  const prefixes = new PrefixCache(shape, 2 * BLOCK_BYTES);
+  const prefixes = new PrefixCache(shape, 3 * BLOCK_BYTES); // two blocks, and logits
   const cache = newCache();
   const text = Int32Array.from({ length: 50 }, (_, i) => i);
   prefixes.store({ version: 0, tokenIds: text, cache, row: 0, read: 50, logits: new Float32Array(9) });
