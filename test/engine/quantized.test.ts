@@ -7,23 +7,24 @@ import { test } from 'node:test';
 import { openQuantizedWeights } from '../../engine/quantized-weights.ts';
 import { openRuntime } from '../../engine/session/session.ts';
 import { encodeModel, Graph } from '../../model/graph/index.ts';
-import { QUANTIZED_BLOCK, quantize } from '../../model/graph/ops/quantized-product.ts';
+import { quantize } from '../../model/graph/ops/quantized-product.ts';
 import { seededRandom } from '../../trainer/random.ts';
 import { openGolden } from '../model/golden.ts';
 import { collect, engineOn, greedy, request } from './collect.ts';
 
 await test('a weight is off by half a scale at most; a block of zeros stays zero', () => {
   const random = seededRandom(1);
-  const weights = Float32Array.from({ length: 4 * QUANTIZED_BLOCK }, (_, i) => (i < QUANTIZED_BLOCK ? 0 : (random() - 0.5) * 10 ** Math.floor(i / QUANTIZED_BLOCK)));
-  const { values, scales } = quantize(weights);
+  const block = 32;
+  const weights = Float32Array.from({ length: 4 * block }, (_, i) => (i < block ? 0 : (random() - 0.5) * 10 ** Math.floor(i / block)));
+  const { values, scales } = quantize(weights, block);
   for (const [i, weight] of weights.entries()) {
-    const scale = scales[Math.floor(i / QUANTIZED_BLOCK)] ?? NaN;
+    const scale = scales[Math.floor(i / block)] ?? NaN;
     assert.ok(Math.abs(((values[i] ?? NaN) - 128) * scale - weight) <= scale * 0.5001);
   }
 });
 
-await test('the kernel computes with what was quantized, the same for a row alone and among others', async () => {
-  const [inner, out, rows] = [96, 40, 20];
+for (const inner of [96, 192]) await test(`the kernel computes with what was quantized, the same for a row alone and among others (rows of ${inner})`, async () => {
+  const [out, rows] = [40, 20];
   const random = seededRandom(2);
   const data = Float32Array.from({ length: out * inner }, () => random() - 0.5);
   const x = Float32Array.from({ length: rows * inner }, () => random() - 0.5);
