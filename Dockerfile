@@ -27,5 +27,5 @@ EXPOSE 8700
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8700/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # A container is reached from outside: give keys in the configuration (a bind beyond loopback without keys refuses to start).
-ENTRYPOINT ["node", "--max-semi-space-size=16", "--heap-growing-percent=50", "dist/cli/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=16", "--heap-growing-percent=100", "--no-parallel-scavenge", "--v8-pool-size=1", "dist/cli/main.js"]
 CMD ["serve", "--config", "/data/fulgurite.yaml", "--host", "0.0.0.0", "--data", "/data"]

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=16 --heap-growing-percent=50
+#!/usr/bin/env -S node --max-semi-space-size=16 --heap-growing-percent=100 --no-parallel-scavenge --v8-pool-size=1
 /** `fulgurite <command>`: every command is one file beside this one. */
 import type { Command } from 'commander';
 import { newCommand } from './command.ts';
