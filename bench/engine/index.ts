@@ -1,6 +1,6 @@
 /**
- * Tokens a second of the embedded engine against llama.cpp's server: same weights, same machine, taking turns, HTTP on both sides; ours records every call. Needs
- * llama.cpp's `llama-server` and `llama-quantize` in one directory: `--llama` or FULGURITE_LLAMA_CPP. Other servers that run already can be measured beside
+ * Tokens a second of the embedded engine against llama.cpp's server: same weights, same machine, HTTP on both sides; ours records every call. Both run at once and take turns, load by load: what memory
+ * and cores of a shared machine give differs by half from one minute to the next. Needs llama.cpp's `llama-server` and `llama-quantize` in one directory: `--llama` or FULGURITE_LLAMA_CPP. Other servers that run already can be measured beside
  * them: `--server vllm=http://127.0.0.1:8000`.
  */
 import { execFileSync } from 'node:child_process';
@@ -54,31 +54,37 @@ export const run: Benchmark = async (args, print) => {
   const ours = (weights: 'float32' | 'int8') => () => startOurs({
     'dataDir': join(work, weights), 'backend.kind': 'embedded', 'backend.model': values.model, 'backend.weights': weights, 'backend.maxContext': String(CONTEXT), 'backend.maxRows': String(Math.max(...clients)), 'backend.threads': String(threads), ...(weights === 'int8' ? { 'trainer.enabled': 'false' } : {}),
   });
-  const contenders = new Map<string, () => Promise<Server>>([
-    ...(values.only.includes('f32') ? [['ours', ours('float32')], ['llama.cpp', llama('F32')]] as const : []),
-    ...(values.only.includes('q8') ? [['ours 8-bit', ours('int8')], ['llama.cpp Q8_0', llama('Q8_0')]] as const : []),
-    ...values.server.map((server) => [server.slice(0, server.indexOf('=')), () => running(server.slice(server.indexOf('=') + 1))] as const),
-  ]);
+  type Contender = readonly [name: string, start: () => Promise<Server>];
+  const others = values.server.map((server): Contender => [server.slice(0, server.indexOf('=')), () => runningAt(server.slice(server.indexOf('=') + 1))]);
+  const groups: readonly (readonly Contender[])[] = [
+    [...(values.only.includes('f32') ? [['ours', ours('float32')], ['llama.cpp', llama('F32')]] as const : []), ...others],
+    values.only.includes('q8') ? [['ours 8-bit', ours('int8')], ['llama.cpp Q8_0', llama('Q8_0')]] : [],
+  ];
   try {
     const figures = new Map<string, Figures[]>();
     let count = 0;
-    for (let repetition = 0; repetition < Number(values.repetitions); repetition++) {
-      for (const [name, start] of contenders) {
-        await using server = await start();
+    for (const group of groups) {
+      await using stack = new AsyncDisposableStack();
+      const running = new Map<string, { readonly server: Server; readonly load: (clients: number, promptWords: number, maxTokens: number, requests: number) => Promise<Measured> }>();
+      for (const [name, start] of group) {
+        const server = stack.use(await start());
         const model = await modelOf(server);
         const load = (clients: number, promptWords: number, maxTokens: number, requests: number): Promise<Measured> => measure({ url: server.url, model, clients, requests, promptWords, maxTokens, run: ++count });
         // Not counted: a server's first seconds (ours starts its trainer, compiles its code, and takes memory for the first prompts of a length).
         await load(1, PROMPT_WORDS, 16, 1);
         await load(1, PREFILL_WORDS, 1, 3);
-        const prefill = await load(1, PREFILL_WORDS, 1, 3);
-        const decode = new Map<number, Measured>();
-        for (const n of clients) decode.set(n, await load(n, PROMPT_WORDS, MAX_TOKENS, n === 1 ? 2 * Number(values.requests) : Number(values.requests)));
-        const measured: Figures = {
-          decode: new Map([...decode].map(([n, { outputTokensPerSecond, firstToken }]) => [n, { tokensPerSecond: outputTokensPerSecond, firstTokenP50: quantile(firstToken, 0.5), firstTokenP99: quantile(firstToken, 0.99) }])),
-          prefillTokensPerSecond: prefill.promptTokensPerSecond, memoryMb: await server.memoryMb(),
-        };
-        figures.set(name, [...figures.get(name) ?? [], measured]);
-        print(`${repetition + 1} ${name.padEnd(15)} ${[...measured.decode].map(([n, { tokensPerSecond }]) => `${n} clients ${tokensPerSecond.toFixed(0)}`).join('  ')} tokens/s  prefill ${measured.prefillTokensPerSecond.toFixed(0)}  (${decode.get(clients[0] ?? 1)?.promptTokens.toFixed(0)} prompt tokens)`);
+        running.set(name, { server, load });
+      }
+      for (let repetition = 0; repetition < Number(values.repetitions); repetition++) {
+        const prefill = new Map<string, Measured>();
+        for (const [name, { load }] of running) prefill.set(name, await load(1, PREFILL_WORDS, 1, 3));
+        const decode = new Map<string, Map<number, Measured>>(Array.from(running.keys(), (name) => [name, new Map<number, Measured>()]));
+        for (const n of clients) for (const [name, { load }] of running) decode.get(name)?.set(n, await load(n, PROMPT_WORDS, MAX_TOKENS, n === 1 ? 2 * Number(values.requests) : Number(values.requests)));
+        for (const [name, { server }] of running) {
+          const measured = figuresOf(decode.get(name) ?? new Map<number, Measured>(), prefill.get(name), await server.memoryMb());
+          figures.set(name, [...figures.get(name) ?? [], measured]);
+          print(`${repetition + 1} ${name.padEnd(15)} ${[...measured.decode].map(([n, { tokensPerSecond }]) => `${n} clients ${tokensPerSecond.toFixed(0)}`).join('  ')} tokens/s  prefill ${measured.prefillTokensPerSecond.toFixed(0)}`);
+        }
       }
     }
     return report(figures, clients, print);
@@ -87,6 +93,13 @@ export const run: Benchmark = async (args, print) => {
   }
 };
 
+function figuresOf(decode: ReadonlyMap<number, Measured>, prefill: Measured | undefined, memoryMb: number): Figures {
+  return {
+    decode: new Map([...decode].map(([n, { outputTokensPerSecond, firstToken }]) => [n, { tokensPerSecond: outputTokensPerSecond, firstTokenP50: quantile(firstToken, 0.5), firstTokenP99: quantile(firstToken, 0.99) }])),
+    prefillTokensPerSecond: prefill?.promptTokensPerSecond ?? NaN, memoryMb,
+  };
+}
+
 /** The first that it lists. */
 async function modelOf({ url }: Server): Promise<string> {
   const { data } = await (await fetch(`${url}/v1/models`)).json() as { data: readonly { id: string }[] }; // as OpenAI's API has it
@@ -94,7 +107,7 @@ async function modelOf({ url }: Server): Promise<string> {
 }
 
 /** One that somebody else started, and ends. */
-const running = (url: string): Promise<Server> => Promise.resolve({ url, readyMs: 0, memoryMb: () => Promise.resolve(0), cpuSeconds: () => Promise.resolve(0), [Symbol.asyncDispose]: () => Promise.resolve() });
+const runningAt = (url: string): Promise<Server> => Promise.resolve({ url, readyMs: 0, memoryMb: () => Promise.resolve(0), cpuSeconds: () => Promise.resolve(0), [Symbol.asyncDispose]: () => Promise.resolve() });
 
 /** The same weights as a GGUF file of another type, made once. */
 function quantized(program: string, model: string, type: string, work: string): string {
