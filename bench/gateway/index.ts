@@ -77,11 +77,14 @@ async function idle(servers: Contenders, print: Print) {
   return rows;
 }
 
+/** V8 compiles what calls run for some seconds. */
+const WARM_UP_REQUESTS = 6000;
+
 /** In turns of a few requests, so that a change of the machine's speed meets all alike. */
 async function addedLatency(servers: Contenders, requests: number, print: Print) {
   const body = requestBody({ stream: false });
   const times = new Map([...servers.keys()].map((name) => [name, [] as number[]]));
-  for (const { url } of servers.values()) await latencies(url, body, { count: 2000, forMs: 3000 });
+  for (const { url } of servers.values()) await latencies(url, body, { count: WARM_UP_REQUESTS, forMs: 5000 });
   for (let turn = 0; turn < 20; turn++) {
     for (const [name, { url }] of servers) times.get(name)?.push(...await latencies(url, body, { count: requests / 20, forMs: 1000 }));
   }
