@@ -139,11 +139,13 @@ const savepointStatements = ({ sqlite }: Database) => ({
   begin: sqlite.prepare('savepoint work'), undo: sqlite.prepare('rollback to work'), release: sqlite.prepare('release work'),
 });
 
-/** Reads the header. A database of another program, even an empty-looking one, is never written to. */
+/** Reads the header. A database of another program, even an empty-looking one, is never written to. In one transaction: another process may be making this one. */
 function requireOurs(sqlite: Sqlite.Database, path: string): void {
-  const id = sqlite.pragma('application_id', { simple: true });
+  const { id, objects } = sqlite.transaction(() => ({
+    id: sqlite.pragma('application_id', { simple: true }),
+    objects: sqlite.prepare<[], { count: number }>('select count(*) as count from sqlite_schema').get()?.count ?? 0,
+  })).deferred();
   if (id === applicationId) return;
-  const objects = sqlite.prepare<[], { count: number }>('select count(*) as count from sqlite_schema').get()?.count ?? 0;
   if (id !== 0 || objects > 0) throw new StoreError('not_a_database', `${path} is a SQLite database, but not Fulgurite's; choose another dataDir.`);
 }
 
