@@ -4,7 +4,7 @@ import type { Engine, EngineStats, GenerateRequest } from '../../engine/engine.t
 import { NO_PENALTIES } from '../../engine/penalties.ts';
 
 /** Each goes on until all are at work, or this ends. */
-const MAX_TOKENS = 60;
+const MAX_TOKENS = 120;
 
 /** @returns how many of as many requests as there are rows were at work at once */
 export async function rowsAtWork(engine: Engine, rows: number): Promise<number> {
