@@ -164,7 +164,7 @@ export class Lane {
 
   /** Gives the memory of its keys and values back, if nothing is at work. */
   rest(): void {
-    if (this.work.length === 0) this.cache.clear();
+    if (this.cache.rows > 0 && this.work.length === 0) this.cache.clear();
   }
 
   #lengths(): number[] {
