@@ -1,7 +1,7 @@
 /**
- * Tokens a second of the embedded engine against llama.cpp's server: same weights, same machine, HTTP on both sides; ours records every call. Both run at once and take turns, load by load: what memory
- * and cores of a shared machine give differs by half from one minute to the next. Needs llama.cpp's `llama-server` and `llama-quantize` in one directory: `--llama` or FULGURITE_LLAMA_CPP. Other servers that run already can be measured beside
- * them: `--server vllm=http://127.0.0.1:8000`.
+ * Tokens a second of the embedded engine against llama.cpp's server: same weights, same machine, HTTP on both sides; ours records every call. Both run at once and take
+ * turns, load by load: what memory and cores of a shared machine give differs by half from one minute to the next. Needs llama.cpp's `llama-server` and `llama-quantize`
+ * in one directory: `--llama` or FULGURITE_LLAMA_CPP. Other servers that run already can be measured beside them: `--server vllm=http://127.0.0.1:8000`.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -22,6 +22,11 @@ const MAX_TOKENS = 128;
 
 /** Ours against theirs, by what the weights are kept in. */
 const pairs = { f32: ['ours', 'llama.cpp'], q8: ['ours 8-bit', 'llama.cpp Q8_0'] } as const;
+
+interface Running {
+  readonly server: Server;
+  readonly load: (clients: number, promptWords: number, maxTokens: number, requests: number) => Promise<Measured>;
+}
 
 interface Figures {
   /** By number of clients. */
@@ -65,7 +70,7 @@ export const run: Benchmark = async (args, print) => {
     let count = 0;
     for (const group of groups) {
       await using stack = new AsyncDisposableStack();
-      const running = new Map<string, { readonly server: Server; readonly load: (clients: number, promptWords: number, maxTokens: number, requests: number) => Promise<Measured> }>();
+      const running = new Map<string, Running>();
       for (const [name, start] of group) {
         const server = stack.use(await start());
         const model = await modelOf(server);

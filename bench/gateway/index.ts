@@ -126,7 +126,7 @@ async function streams(servers: Contenders, { clients, repetitions }: { clients:
   const body = requestBody({ stream: true });
   const measured = async (spread: boolean) => {
     const runs = new Map<string, Streamed[]>();
-    if (spread) for (const [name, { url }] of servers) if (streaming.includes(name)) await stream(url, body, { clients, rounds: WARM_UP_ROUNDS, spread }); // until code is compiled
+    if (spread) for (const [name, { url }] of servers) if (streaming.includes(name)) await stream(url, body, { clients, rounds: WARM_UP_ROUNDS, spread });
     for (let repetition = 0; repetition < repetitions; repetition++) {
       for (const [name, { url }] of servers) {
         if (streaming.includes(name)) runs.set(name, [...runs.get(name) ?? [], await stream(url, body, { clients, rounds: spread ? 6 : 1, spread })]);
