@@ -50,6 +50,12 @@ export type Phase = 'prompt' | 'decode' | 'mixed';
 /** Most rows of a decode step whose results are those of a row alone. */
 export const MAX_BATCH = 16;
 
+/** Most tokens of a prompt that are read in one run. */
+export const MAX_PIECE = 256;
+
+/** Scores of all keys at once are kept up to this size; prompts of models with many heads and a long context are read in tiles. */
+const MAX_SCORE_BYTES = 64 * 1024 * 1024;
+
 /**
  * Products of adapters are taken twice: with a factor, the runtime computes a row alone as it does among others. (Without, one row has a kernel of its own, which sums in another order.) A power of two
  * changes no digit, so what B has less makes it even.
@@ -126,7 +132,7 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   const forward: Forward = {
     config, weight,
     linear: (x, module) => product(x, `${module}.weight`),
-    attention: cachedAttention(config, { tokenIds, lastPosition, longest, maxContext }, whole.joint),
+    attention: cachedAttention(config, { tokenIds, lastPosition, longest, maxContext, tiled: scoreBytes(phase, config, maxContext) > MAX_SCORE_BYTES }, whole.joint),
   };
   const architecture = architectures[config.architecture];
   const hidden = architecture.hidden(forward, reshape(tokenIds, [-1]));
@@ -138,6 +144,9 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
   graph.output(outputNames.sums, reduceSum(reshape(probabilities, [0, config.vocabSize / block, block]), [2]));
   return encodeModel(joinResidualNorms(graph));
 }
+
+/** Most that attention's scores of one layer take. */
+const scoreBytes = (phase: Phase, { heads }: ModelConfig, maxContext: number): number => (phase === 'prompt' ? MAX_PIECE : MAX_BATCH) * heads * maxContext * Float32Array.BYTES_PER_ELEMENT;
 
 /** Which ranks are each row's own `[rank, N]`, by kind. */
 function rowMasks(graph: Graph): (matrix: JointMatrix) => Value {
@@ -184,20 +193,24 @@ interface Step {
   readonly lastPosition: Value;
   readonly longest: Value;
   readonly maxContext: number;
+  readonly tiled: boolean;
 }
 
 type Rotation = NonNullable<CachedAttentionInputs['rotation']>;
 
 /** The `attention` of a `Forward` over a cache; each layer's cache becomes two inputs and two outputs of the graph. Query, key and value that lie side by side are taken as they lie. */
-function cachedAttention(config: ModelConfig, { tokenIds, lastPosition, longest, maxContext }: Step, joint: Jointly['joint']): Forward['attention'] {
+function cachedAttention(config: ModelConfig, { tokenIds, lastPosition, longest, maxContext, tiled }: Step, joint: Jointly['joint']): Forward['attention'] {
   const { heads, kvHeads, headDim, attentionScale: scale } = config;
   const { graph } = tokenIds;
+  const isFused = canRotate(headDim);
+  // What the kernel turns has the scores' factor too, half of it in queries and half in keys: where it has nothing to multiply it takes its fastest routine for one query.
+  const turned = isFused ? Math.sqrt(scale) : 1;
   const rotations = new Map(Array.from(ropesOf(config), ([table, rope]): [RopeTable, Rotation] => {
     const { cos, sin } = ropeTables(rope, headDim, maxContext);
-    return [table, { cos: graph.constant(cos, [maxContext, headDim / 2]), sin: graph.constant(sin, [maxContext, headDim / 2]) }];
+    const constant = (wave: Float32Array): Value => graph.constant(wave.map((value) => value * turned), [maxContext, headDim / 2]);
+    return [table, { cos: constant(cos), sin: constant(sin) }];
   }));
   const positions = graph.input(names.positions, 'int64', ['B', 'S']);
-  const isFused = canRotate(headDim);
   const byRow = (x: Value, width: number): Value => reshapeTo(x, concat([shapeOf(tokenIds), graph.integers(width)], 0), [...tokenIds.shape, width]);
   return ({ layer, query, key, value, window, rope = 'full' }) => {
     const rotation = rotations.get(rope);
@@ -207,7 +220,7 @@ function cachedAttention(config: ModelConfig, { tokenIds, lastPosition, longest,
     const whole = isFused && canJoin(headDim) ? joint([query, key, value]) : null;
     const { output, presentKey, presentValue } = groupedQueryAttention({
       qkv: whole ? [byRow(whole, (heads + 2 * kvHeads) * headDim)] : [rotated(byRow(query, heads * headDim)), rotated(byRow(key, kvHeads * headDim)), byRow(value, kvHeads * headDim)],
-      pastKey: past(0), pastValue: past(1), lastPosition, longest, rotation: isFused ? rotation : null, heads, keyHeads: kvHeads, headDim, scale, ...(window === undefined ? {} : { window }),
+      pastKey: past(0), pastValue: past(1), lastPosition, longest, rotation: isFused ? rotation : null, heads, keyHeads: kvHeads, headDim, scale: isFused ? 1 : scale, tiled, ...(window === undefined ? {} : { window }),
     });
     graph.output(names.present(2 * layer), presentKey);
     graph.output(names.present(2 * layer + 1), presentValue);

@@ -2,16 +2,12 @@
 import { randomInt } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Batcher } from './batcher.ts';
-import { cacheShape } from './decode-graph.ts';
+import { cacheShape, MAX_PIECE } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { Constraints } from './grammar/constraint.ts';
 import { PolicyLoader, type Policy } from './policy.ts';
 import { sharedNow, type Call, type Failure, type FromEngine, type RequestEvent, type ThreadData, type ToEngine } from './protocol.ts';
 import { uniform } from './random.ts';
-
-/** Most prompt tokens in one run, and in one round. */
-const PREFILL_CHUNK = 256;
-const PREFILL_BUDGET = 256;
 
 /** Without work for so long, memory that only requests need goes back to the system. */
 const REST_MS = 1000;
@@ -51,7 +47,7 @@ async function serve(): Promise<void> {
   const batcher = new Batcher({
     base: await loader.base(),
     shape: cacheShape(loader.config),
-    limits: { maxRows: options.maxRows, maxQueue: options.maxQueue, maxQueueMs: options.maxQueueMs, maxContext, chunk: PREFILL_CHUNK, prefillBudget: PREFILL_BUDGET },
+    limits: { maxRows: options.maxRows, maxQueue: options.maxQueue, maxQueueMs: options.maxQueueMs, maxContext, chunk: MAX_PIECE, prefillBudget: MAX_PIECE },
     swap: options.swap,
     prefixCacheBytes: options.prefixCacheBytes,
     maxStallMs: options.maxStallMs,
