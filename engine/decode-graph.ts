@@ -73,8 +73,8 @@ export interface GraphWeights {
   readonly quantized: QuantizedWeights | null;
   /** What sessions that decode in float32 are fed. */
   readonly resident: TensorViews;
-  /** The same by the weights' own names, for sessions that read prompts. */
-  readonly separate: TensorViews;
+  /** The same for sessions that read prompts, by the names of weights or of matrices; without, they find every weight in the blob. */
+  readonly prompts: TensorViews;
   /** Of these, what sessions that decode have as weights too. */
   readonly embedding: TensorViews;
 }
@@ -83,7 +83,7 @@ export interface GraphWeights {
  * @param targets projections that take an adapter; its matrices are inputs of any rank (`names.loraA`)
  * @returns the bytes of an ONNX model to be written into the blob's directory
  */
-export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }: GraphWeights, targets: readonly string[], maxContext: number): Uint8Array {
+export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized, prompts }: GraphWeights, targets: readonly string[], maxContext: number): Uint8Array {
   const graph = new Graph();
   const tokenIds = graph.input(names.tokenIds, 'int64', ['B', 'S']);
   const lastPosition = graph.input(names.lastPosition, 'int32', ['B']);
@@ -115,17 +115,18 @@ export function stepGraph(phase: Phase, config: ModelConfig, { blob, quantized }
     const down = matmul(a, x, { transB: true, alpha: TWICE });
     return transpose(add(y, matmul(bTransposed, mask ? where(mask(matrix), down, 0) : down, { transA: true, alpha: TWICE })), [1, 0]);
   };
-  const inBits = quantized && ((x: Value, matrix: JointMatrix): Value => {
-    const y = quantized.product(graph, x, matrix);
-    return adapted.has(matrix) ? add(y, lowRank(x, matrix)) : y;
+  const adjusted = (y: Value, x: Value, matrix: JointMatrix): Value => (adapted.has(matrix) ? add(y, lowRank(x, matrix)) : y);
+  const whole = jointly((x, matrix) => {
+    if (quantized?.has(matrix)) return adjusted(quantized.product(graph, x, matrix), x, matrix);
+    if (phase === 'prompt') return adjusted(linear(x, blob.given(graph, matrix.name, [rowsOf(matrix), matrix.inner])), x, matrix);
+    return weightsFirst(x, matrix);
   });
-  const whole = jointly((x, matrix) => (inBits && quantized.has(matrix) ? inBits(x, matrix) : weightsFirst(x, matrix)));
   const adapterPart = jointly(lowRank);
   /** x `[N, in]` → `[N, out]`, as `linear`. */
   const product = (x: Value, name: string): Value => {
     const matrix = matrices.get(name);
     if (!matrix) throw new GraphError(`${name} is no linear layer's`);
-    if (quantized ? quantized.has(matrix) : phase !== 'prompt') return whole.part(x, matrix, name);
+    if (quantized ? quantized.has(matrix) : phase !== 'prompt' || prompts[matrix.name]) return whole.part(x, matrix, name);
     const y = linear(x, weight(name));
     return adapted.has(matrix) ? add(y, adapterPart.part(x, matrix, name)) : y;
   };

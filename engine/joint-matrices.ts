@@ -5,6 +5,8 @@ import type { ModelConfig } from '../model/model.ts';
 
 /** Projections that multiply the same input: one product of them together costs less than one of each. */
 const TOGETHER = [['q_proj', 'k_proj', 'v_proj'], ['gate_proj', 'up_proj']];
+/** The kind of those that attention takes. */
+export const ATTENDED = 'q_proj';
 
 /** A matrix `[Σ out, in]`: those of some modules, one below the other. */
 export interface JointMatrix {

@@ -9,7 +9,7 @@ import type { GraphWeights } from './decode-graph.ts';
 import { EngineError, type EngineOptions, type PolicyFiles } from './engine.ts';
 import { jointMatrices } from './joint-matrices.ts';
 import { openQuantizedWeights } from './quantized-weights.ts';
-import { readResidentWeights, separateWeights, sharedEmbedding } from './resident-weights.ts';
+import { promptWeights, readResidentWeights, sharedEmbedding } from './resident-weights.ts';
 import { Runner } from './runner.ts';
 import { openRuntime, type Runtime } from './session/session.ts';
 
@@ -47,7 +47,8 @@ export class PolicyLoader {
   /** @param runtime another than the best there is, for tests */
   static async open(model: string, options: PolicyOptions, runtime?: Runtime): Promise<PolicyLoader> {
     const base = await openWeights(model);
-    return new PolicyLoader(options, base, await openGraphWeights(base, base.fingerprint, options), runtime ?? await openRuntime());
+    const best = runtime ?? await openRuntime();
+    return new PolicyLoader(options, base, await openGraphWeights(base, base.fingerprint, options, best.kind === 'c-api'), best);
   }
 
   get config(): ModelNumbers['config'] {
@@ -81,8 +82,8 @@ export class PolicyLoader {
     const { config, weights, fingerprint } = await openWeights(directory);
     try {
       if (!hasSameShape(config, this.config)) throw new EngineError('engine_failed', `Policy version ${version} in ${directory} is not of the base model's shape.`);
-      const opened = await openGraphWeights({ config, weights }, `policy-${version}-${fingerprint}`, this.#options);
-      const runner = await Runner.open({ runtime: this.#runtime, config, weights: opened, targets: [], maxContext, threads });
+      const opened = await openGraphWeights({ config, weights }, `policy-${version}-${fingerprint}`, this.#options, false);
+      const runner = await Runner.open({ runtime: this.#runtime, config, weights: opened, targets: [], maxContext, threads, isLasting: false });
       // The session holds its weights, mapped or copied: nothing of them has to stay in the cache for the next version to pile up on.
       await rm(opened.blob.directory, { recursive: true });
       return { version, runner, adapter: null, release: () => { void runner.release(); } };
@@ -96,19 +97,21 @@ export class PolicyLoader {
     const found = this.#runners.find((runner) => targets.every((target) => runner.targets.includes(target)));
     if (found) return found;
     const { maxContext, threads } = this.#options;
-    const runner = await Runner.open({ runtime: this.#runtime, config: this.config, weights: this.#weights, targets: targets.toSorted(), maxContext, threads });
+    const runner = await Runner.open({ runtime: this.#runtime, config: this.config, weights: this.#weights, targets: targets.toSorted(), maxContext, threads, isLasting: true });
     this.#runners.push(runner);
     return runner;
   }
 }
 
-async function openGraphWeights({ config, weights }: Pick<ModelNumbers, 'config' | 'weights'>, name: string, options: PolicyOptions): Promise<GraphWeights> {
+/** @param areShared sessions that read prompts share what the runtime prepares of the weights; it stays as long as the runtime, so not for a version's own */
+async function openGraphWeights({ config, weights }: Pick<ModelNumbers, 'config' | 'weights'>, name: string, options: PolicyOptions, areShared: boolean): Promise<GraphWeights> {
   const blob = await openWeightBlob(options.cacheDir, name, weights);
   const matrices = [...new Set(jointMatrices(config).values())];
-  if (options.weights === 'int8') return { blob, quantized: await openQuantizedWeights(blob.directory, weights, matrices), resident: {}, separate: {}, embedding: {} };
+  if (options.weights === 'int8') return { blob, quantized: await openQuantizedWeights(blob.directory, weights, matrices), resident: {}, prompts: {}, embedding: {} };
   const resident = await readResidentWeights(matrices, blob);
-  const separate = separateWeights(matrices, resident);
-  return { blob, quantized: null, resident, separate, embedding: sharedEmbedding(config, separate) };
+  if (!areShared) return { blob, quantized: null, resident, prompts: {}, embedding: {} };
+  const prompts = promptWeights(matrices, resident);
+  return { blob, quantized: null, resident, prompts, embedding: sharedEmbedding(config, prompts) };
 }
 
 /** The last parts of the names of what an adapter changes. Modules that it leaves alone are fed zeros. */

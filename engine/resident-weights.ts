@@ -5,7 +5,7 @@
 import { architectures } from '../model/architectures/index.ts';
 import type { WeightBlob } from '../model/graph/weight-blob.ts';
 import type { ModelConfig } from '../model/model.ts';
-import { rowsOf, type JointMatrix } from './joint-matrices.ts';
+import { ATTENDED, rowsOf, type JointMatrix } from './joint-matrices.ts';
 import type { TensorView, TensorViews } from './session/session.ts';
 
 /** Reads them all, once. */
@@ -25,14 +25,22 @@ export async function readResidentWeights(matrices: readonly JointMatrix[], blob
   return views;
 }
 
-/** The same memory by the weights' own names: what sessions that read prompts prepare in an order of their own, once for all of them. */
-export function separateWeights(matrices: readonly JointMatrix[], resident: TensorViews): TensorViews {
+/**
+ * The same memory for sessions that read prompts, which prepare it in an order of their own, once for all of them: queries, keys and values as the one matrix that they lie in, as the attention
+ * kernel takes them from one product; others by the weights' own names, as what they give goes separate ways.
+ */
+export function promptWeights(matrices: readonly JointMatrix[], resident: TensorViews): TensorViews {
   const views: Record<string, TensorView> = {};
-  for (const { name, parts, inner } of matrices) {
-    const joint = resident[name]?.data;
+  for (const matrix of matrices) {
+    const view = resident[matrix.name];
+    if (!view) continue;
+    if (matrix.kind === ATTENDED) {
+      views[matrix.name] = view;
+      continue;
+    }
     let row = 0;
-    for (const [weight, out] of parts) {
-      if (joint) views[weight] = { data: joint.subarray(row * inner, (row + out) * inner), shape: [out, inner] };
+    for (const [weight, out] of matrix.parts) {
+      views[weight] = { data: view.data.subarray(row * matrix.inner, (row + out) * matrix.inner), shape: [out, matrix.inner] };
       row += out;
     }
   }
@@ -40,8 +48,8 @@ export function separateWeights(matrices: readonly JointMatrix[], resident: Tens
 }
 
 /** Of these, what sessions that decode have as a weight too: the embedding where it is the head as well. They would map it from its file otherwise. */
-export function sharedEmbedding(config: ModelConfig, separate: TensorViews): TensorViews {
+export function sharedEmbedding(config: ModelConfig, prompts: TensorViews): TensorViews {
   const name = architectures[config.architecture].headWeight(config);
-  const view = separate[name];
+  const view = prompts[name];
   return config.tieWordEmbeddings && view ? { [name]: view } : {};
 }

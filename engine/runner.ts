@@ -36,13 +36,15 @@ export interface RunnerOptions {
   readonly maxContext: number;
   /** 0: as many as there are cores, or one for a small model. */
   readonly threads: number;
+  /** Whether it is never released. */
+  readonly isLasting: boolean;
 }
 
 /** Below this a step is too short to be shared out: measured on a model of 1M parameters, one thread is as fast as two. */
 const SMALL_MODEL_BYTES = 32 * 1024 * 1024;
 
 /** Up to so many rows the weights in the order for prompts are faster: milliseconds of SmolLM2's products at 1, 2, 4 rows 12.8, 14.6, 17.6, as they lie 16.1, 16.9, 17.4. */
-const FEW_ROWS = 2;
+const FEW_ROWS = 4;
 
 interface Sessions {
   readonly prompt: Session;
@@ -81,13 +83,12 @@ export class Runner {
 
   /** Blocks its thread while the weights are prepared. */
   static async open(options: RunnerOptions): Promise<Runner> {
-    const { runtime, config, weights, targets, maxContext, threads } = options;
+    const { runtime, config, weights, targets, maxContext, threads, isLasting } = options;
     const { blob, quantized } = weights;
-    // A runner without adapters has one session for prompts; a full checkpoint's goes with its version, and nothing of it may stay.
-    const isShared = !quantized && targets.length > 0;
     const open = async (phase: Phase, adapted: readonly string[]): Promise<Session> => {
       const path = await writeGraph(blob.directory, stepGraph(phase, config, weights, adapted, maxContext));
-      return runtime.open({ path, threads: threads || (blob.bytes < SMALL_MODEL_BYTES ? 1 : availableParallelism()), ...(isShared ? { weights: phase === 'prompt' ? weights.separate : weights.embedding } : {}) });
+      const given = phase === 'prompt' ? weights.prompts : weights.embedding;
+      return runtime.open({ path, threads: threads || (blob.bytes < SMALL_MODEL_BYTES ? 1 : availableParallelism()), ...(Object.keys(given).length > 0 ? { weights: given } : {}), isLasting });
     };
     const prompt = await open('prompt', targets);
     // The kernel for 8 bits is the same for few rows and for many.

@@ -1,6 +1,7 @@
 /** A session through ONNX Runtime's C API: outputs are written where the caller wants them, and nothing is copied. */
 import { setImmediate } from 'node:timers/promises';
 import { openApi, type OrtApi } from './c-api.ts';
+import { watchMemory } from './large-pages.ts';
 import { SPIN_US } from './options.ts';
 import type { Runtime, Session, SessionFile, Tensors, TensorView, TensorViews } from './session.ts';
 
@@ -33,7 +34,7 @@ export class NativeRuntime implements Runtime {
     this.#memory = made((out) => { this.#api.createCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, out); });
   }
 
-  open({ path, threads, weights }: SessionFile): Promise<Session> {
+  open({ path, threads, weights, isLasting = false }: SessionFile): Promise<Session> {
     const api = this.#api;
     const options = made((out) => { api.createSessionOptions(out); });
     try {
@@ -45,10 +46,12 @@ export class NativeRuntime implements Runtime {
       api.disableMemPattern(options); // a plan of memory for every shape that ever came, kept for good: prompts have hundreds
       const shared = weights && this.#share(weights);
       for (const [name, value] of shared?.values ?? []) api.addInitializer(options, name, value);
+      const gather = isLasting ? watchMemory() : null;
       const session = made((out) => {
         if (shared) api.createSessionWithPrepackedWeightsContainer(this.#env, path, options, shared.container, out);
         else api.createSession(this.#env, path, options, out);
       });
+      void gather?.();
       return Promise.resolve(new NativeSession(api, session, this.#memory));
     } finally {
       api.releaseSessionOptions(options);

@@ -36,6 +36,8 @@ export interface SessionFile {
    * of them; it is kept as long as the runtime.
    */
   readonly weights?: TensorViews;
+  /** It stays for good, so that it pays to gather what it has prepared in large pages. Default: false. */
+  readonly isLasting?: boolean;
 }
 
 export interface Runtime {

@@ -25,6 +25,8 @@ export interface WeightBlob {
   readonly bytes: number;
   /** A weight as an external tensor of a graph. Ask once per graph and name. @throws GraphError for an unknown name */
   in(graph: Graph, name: string): Value;
+  /** A tensor whose values the session is given when it opens; the file is only named. */
+  given(graph: Graph, name: string, shape: readonly number[]): Value;
   /** Fills `into`, which has the tensor's size, with a float32 tensor. @throws GraphError for an unknown name */
   read(name: string, into: Float32Array): Promise<void>;
 }
@@ -64,6 +66,7 @@ export async function openBlob(directory: string, fileName: string, tensors: rea
       const { shape, data } = placeOf(name);
       return graph.external(name, shape, data);
     },
+    given: (graph, name, shape) => graph.external(name, shape, { location: fileName, offset: 0 }),
     async read(name, into) {
       const { offset } = placeOf(name).data;
       await using file = await open(path);
