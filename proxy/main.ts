@@ -45,6 +45,9 @@ export interface ProxyDeps {
 /** How often a new promotion is looked for. */
 const watchMs = 50;
 
+/** For longer than clients and load balancers keep an idle connection (most up to a minute): who closes it first must not be the one to whom a request is under way. */
+const KEEP_ALIVE_MS = 75_000;
+
 /**
  * @throws Error with a sentence that says what to do: an open bind without keys, a data directory that cannot be used or belongs
  * to another model, a last promoted version that is missing, a port that is taken.
@@ -102,6 +105,7 @@ export async function startProxy(config: Config, deps: ProxyDeps = {}): Promise<
     ready: () => (storeFailure === null ? backend.health() : Promise.resolve({ ok: false, detail: storeFailure })),
   });
   const server = createAdaptorServer({ fetch: app.fetch, createServer, hostname: settings.host }) as Server; // as `createServer` makes it
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   // A body that is too large is not asked for.
   server.on('checkContinue', (incoming, outgoing) => {
     if (!(Number(incoming.headers['content-length']) > settings.maxBodyBytes)) outgoing.writeContinue();

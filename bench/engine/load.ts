@@ -58,7 +58,9 @@ export function quantile(numbers: readonly number[], q: number): number {
 async function complete({ url, model, promptWords, maxTokens }: Load, name: string): Promise<Answer> {
   const body = { model, messages: [{ role: 'user', content: prompt(name, promptWords) }], max_tokens: maxTokens, temperature: 1, stream: true, stream_options: { include_usage: true } };
   const started = performance.now();
-  const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: 'Bearer none' }, body: JSON.stringify(body) });
+  const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: 'Bearer none' }, body: JSON.stringify(body) }).catch((error: unknown) => {
+    throw new Error(`${url} did not answer: ${error instanceof Error ? String(error.cause ?? error) : String(error)}`);
+  });
   if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}: ${(await response.text()).slice(0, 300)}`);
   let firstToken = NaN;
   let usage = '';

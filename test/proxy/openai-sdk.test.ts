@@ -19,6 +19,8 @@ describe('openai-node', () => {
     assert.equal(data.choices[0]?.message.content, 'echo: hi');
     assert.equal(data.id, (await h.steps()).at(-1)?.responseId);
     assert.ok(response.headers.get('x-fulgurite-rollout'));
+    // For longer than a load balancer keeps its connections: a request never goes out on one that is being closed here.
+    assert.equal(response.headers.get('keep-alive'), 'timeout=75');
   });
 
   test('a stream, and the helper that puts it together', async () => {
