@@ -59,7 +59,7 @@ async function complete({ url, model, promptWords, maxTokens }: Load, name: stri
   const body = { model, messages: [{ role: 'user', content: prompt(name, promptWords) }], max_tokens: maxTokens, temperature: 1, stream: true, stream_options: { include_usage: true } };
   const started = performance.now();
   const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: 'Bearer none' }, body: JSON.stringify(body) }).catch((error: unknown) => {
-    throw new Error(`${url} did not answer: ${error instanceof Error ? String(error.cause ?? error) : String(error)}`);
+    throw new Error(`${url} did not answer: ${error instanceof Error ? error.cause instanceof Error ? error.cause.message : error.message : String(error)}`);
   });
   if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}: ${(await response.text()).slice(0, 300)}`);
   let firstToken = NaN;
