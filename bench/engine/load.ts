@@ -1,4 +1,8 @@
 /** Load on an OpenAI-compatible server: streams of answers, each client sending the next request when its last one has ended. */
+import { Agent, fetch } from 'undici';
+
+/** An idle connection is ours to close, before any server does: a request that meets a server's closing is lost, and loads are seconds apart. */
+const connections = new Agent({ keepAliveTimeout: 1000, keepAliveMaxTimeout: 1000 });
 
 export interface Load {
   readonly url: string;
@@ -58,7 +62,7 @@ export function quantile(numbers: readonly number[], q: number): number {
 async function complete({ url, model, promptWords, maxTokens }: Load, name: string): Promise<Answer> {
   const body = { model, messages: [{ role: 'user', content: prompt(name, promptWords) }], max_tokens: maxTokens, temperature: 1, stream: true, stream_options: { include_usage: true } };
   const started = performance.now();
-  const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: 'Bearer none' }, body: JSON.stringify(body) }).catch((error: unknown) => {
+  const response = await fetch(`${url}/v1/chat/completions`, { dispatcher: connections, method: 'POST', headers: { 'content-type': 'application/json', authorization: 'Bearer none' }, body: JSON.stringify(body) }).catch((error: unknown) => {
     throw new Error(`${url} did not answer: ${error instanceof Error ? error.cause instanceof Error ? error.cause.message : error.message : String(error)}`);
   });
   if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}: ${(await response.text()).slice(0, 300)}`);
